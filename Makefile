@@ -1,0 +1,56 @@
+# The course in five commands. Each makes its own environment first, in .venv, from
+# requirements.txt; nothing else on the machine is touched.
+#
+#   make book              render the book to _build/html, from stored outputs
+#   make test              unit tests, doctests, lint, and every notebook at quick scale
+#   make lab               open JupyterLab
+#   make run [NB=file]     re-execute notebooks at full scale and store their outputs
+#   make bench             time the package against plain Keras
+#
+# Another interpreter: make PYTHON=python3.12 book
+
+PYTHON ?= python3
+BIN = .venv/bin
+NB ?=
+QUIET ?= -q
+
+.PHONY: env book test lab run bench lock clean
+
+env: .venv/ready
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), \
+	    f'Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...'"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps -e .
+	touch $@
+
+book: env
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "The book is at _build/html/index.html"
+
+test: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --cov --cov-report=term
+	SSLKIT_SCALE=quick $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 -p no:doctest chapters
+
+lab: env
+	$(BIN)/jupyter-lab
+
+run: env
+	$(BIN)/python _ext/run_notebooks.py $(NB)
+
+bench: env
+	$(BIN)/python benchmarks/dense_autoencoder.py
+
+# Writes requirements.txt anew from the ranges in pyproject.toml; needs uv.
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra book \
+	    --extra test --upgrade --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --custom-compile-command "make lock" --output-file requirements.txt
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -1,0 +1,213 @@
+"""Figures. Nothing is computed here: what is drawn comes in as arrays and numbers.
+
+Each function returns a Matplotlib figure; `show` displays it with the text that a
+screen reader speaks. Line colours come from a palette that colour-blind readers can
+tell apart (Okabe & Ito 2008), and every line has a marker of its own besides.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+from numpy.typing import ArrayLike
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS)
+    + matplotlib.cycler(marker=MARKERS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 10.0,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "lines.markersize": 4.0,
+}
+"""Matplotlib settings of the book's figures."""
+
+WIDTH = 7.0
+"""Width of a figure in inches: that of a column of text."""
+
+DPI = 150
+"""Pixels per inch of a stored picture."""
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure as a picture with a text alternative, and close it.
+
+    Args:
+        figure: What to display.
+        alt: What the figure shows, in a sentence or two, for those who do not see
+            it: the kind of figure, its axes, and what is to be noticed.
+
+    Raises:
+        ValueError: If `alt` is empty or too short to say anything.
+    """
+    if len(alt.split()) < 5:
+        raise ValueError(f"alt must describe the figure in a sentence, got {alt!r}.")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    # Shown at 96 pixels an inch, so that it is sharp on screens of high density.
+    shown = {"alt": alt, "width": round(96 * figure.get_figwidth())}
+    png = base64.b64encode(buffer.getvalue()).decode("ascii")
+    # Whatever cannot show a picture falls back to the text.
+    bundle = {"image/png": png, "text/plain": f"Figure: {alt}"}
+    display(bundle, metadata={"image/png": shown}, raw=True)
+
+
+@matplotlib.rc_context(STYLE)
+def image_rows(rows: Mapping[str, ArrayLike]) -> Figure:
+    """Rows of images, one name a row.
+
+    Args:
+        rows: Images `[n, 28, 28]` in [0, 1] by the name of their row, the same n in
+            each. Grey levels are fixed to 0 to 1, so that rows can be compared.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the rows differ in length or a value lies outside [0, 1] by
+            more than rounding. (Matplotlib would rescale it without a word.)
+    """
+    arrays = {name: np.asarray(images) for name, images in rows.items()}
+    lengths = {len(images) for images in arrays.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"rows must hold equally many images, got {sorted(lengths)}.")
+    for name, images in arrays.items():
+        if images.min() < -1e-3 or images.max() > 1 + 1e-3:
+            raise ValueError(
+                f"row {name!r} must lie in [0, 1], got {images.min():.3g} to "
+                f"{images.max():.3g}: undo the scaling, or clip and say so."
+            )
+    n = lengths.pop()
+    cell = min(0.66, (WIDTH - 1.3) / n)
+    figure = Figure(figsize=(1.3 + cell * n, 0.08 + (cell + 0.04) * len(arrays)))
+    grid = figure.subplots(len(arrays), n, squeeze=False)
+    for line, (name, images) in zip(grid, arrays.items(), strict=True):
+        for axes, image in zip(line, images, strict=True):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axes.grid(False)
+            axes.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def curves(
+    lines: Mapping[str, ArrayLike],
+    xlabel: str,
+    ylabel: str,
+    x: ArrayLike | None = None,
+    log: bool = False,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Curves over a common horizontal axis.
+
+    Args:
+        lines: Values by name, each as long as `x`.
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis, with its unit.
+        x: Horizontal positions; 1, 2, 3, … when left out, as for epochs.
+        log: Whether the vertical axis is logarithmic.
+        levels: Horizontal dashed lines by name, such as a baseline.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes = figure.subplots()
+    for name, values in lines.items():
+        values = np.asarray(values)
+        positions = np.arange(1, len(values) + 1) if x is None else np.asarray(x)
+        axes.plot(positions, values, label=name, markevery=max(1, len(values) // 10))
+    for i, (name, level) in enumerate((levels or {}).items()):
+        style = ("--", "-.", ":")[i % 3]
+        axes.axhline(level, color="#555555", linestyle=style, label=name, marker="")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend()
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def label_curves(
+    scores: Mapping[str, Mapping[int, Any]], chance: float = 0.1
+) -> Figure:
+    """Accuracy against labels per class: the label-efficiency figure.
+
+    Args:
+        scores: By encoder, then by labels per class, a
+            `sslkit.evaluate.Spread` (attributes `mean` and `sd`) of accuracies.
+        chance: Accuracy of guessing, drawn as a dashed line.
+
+    Returns:
+        The figure, with one standard deviation as error bars.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots()
+    for i, (name, by_shots) in enumerate(scores.items()):
+        # A small sideways shift keeps error bars of different encoders apart.
+        shots = np.array(list(by_shots)) * (1 + 0.03 * (i - (len(scores) - 1) / 2))
+        axes.errorbar(
+            shots,
+            [100 * score.mean for score in by_shots.values()],
+            yerr=[100 * score.sd for score in by_shots.values()],
+            label=name,
+            capsize=3,
+        )
+    ticks = sorted({shots for by_shots in scores.values() for shots in by_shots})
+    axes.axhline(
+        100 * chance, color="#555555", linestyle="--", label="chance", marker=""
+    )
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="labels per class", ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.legend(ncols=2, loc="lower right")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def histograms(
+    values: Mapping[str, ArrayLike],
+    xlabel: str,
+    bins: Sequence[float] | int = 60,
+    shade: tuple[float, float] | None = None,
+    shade_label: str = "",
+) -> Figure:
+    """Histograms of several sets of numbers, one above the other.
+
+    Args:
+        values: Numbers by name.
+        xlabel: Label of the common horizontal axis.
+        bins: Edges of the bins, or their number.
+        shade: Interval to shade, such as the range an output can reach.
+        shade_label: What the shaded interval is.
+
+    Returns:
+        The figure, with a logarithmic count axis: rare values are often the point.
+    """
+    figure = Figure(figsize=(WIDTH, 1.7 * len(values) + 0.3))
+    rows = figure.subplots(len(values), sharex=True, squeeze=False)[:, 0]
+    for i, (axes, (name, numbers)) in enumerate(zip(rows, values.items(), strict=True)):
+        axes.hist(np.ravel(numbers), bins=bins, color=COLOURS[i], log=True)
+        if shade is not None:
+            axes.axvspan(*shade, color="#009E73", alpha=0.2, label=shade_label, lw=0)
+            axes.legend(loc="upper right")
+        axes.set(ylabel="pixels", title=name)
+    rows[-1].set_xlabel(xlabel)
+    return figure

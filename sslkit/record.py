@@ -1,0 +1,260 @@
+"""How a notebook was run and what it found (first and last cells of every notebook).
+
+A notebook opens with `record.start`, which chooses the scale and seeds every random
+number generator, and states its headline figures with `Run.result`. Whoever executes
+the notebook reads `provenance` at the end; `_ext/run_notebooks.py` stores it in the
+notebook and in `data/results.json`.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sslkit import data
+
+SCALES = ("quick", "full")
+"""`quick`: the 5,000-image sample, seconds. `full`: all of MNIST, minutes."""
+
+UNITS = ("fraction", "squared error per image", "squared error per pixel")
+"""Units a result may have. A fraction is shown as per cent."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Stopwatch:
+    """Time spent in a `with run.timer()` block.
+
+    Attributes:
+        cpu_seconds: Processor time of all threads together.
+        seconds: Time on the clock.
+    """
+
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Run:
+    """One execution of a notebook.
+
+    Attributes:
+        scale: `"quick"` or `"full"`.
+        seed: Seed that Python, NumPy and Keras were given.
+        results: What `result` was told, by id.
+    """
+
+    scale: str
+    seed: int
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Argument for `sslkit.data.load_mnist`: the sample when the scale is quick."""
+        return "sample" if self.scale == "quick" else "auto"
+
+    def choose(self, quick: T, full: T) -> T:
+        """Return the argument named like the scale.
+
+        Args:
+            quick: Setting for a run of seconds.
+            full: Setting for the figures of the book.
+
+        Returns:
+            One of the two, as it is.
+
+        Example:
+            >>> Run("quick", seed=0).choose(quick=5, full=50)
+            5
+        """
+        return quick if self.scale == "quick" else full
+
+    @contextlib.contextmanager
+    def timer(self) -> Iterator[Stopwatch]:
+        """Measure a block: `with run.timer() as watch: ...; watch.cpu_seconds`."""
+        watch = Stopwatch()
+        cpu, clock = time.process_time(), time.perf_counter()
+        yield watch
+        watch.cpu_seconds = time.process_time() - cpu
+        watch.seconds = time.perf_counter() - clock
+
+    def result(
+        self,
+        id: str,
+        value: float,
+        *,
+        what: str,
+        unit: str,
+        spread: float | None = None,
+        n: int = 1,
+        cpu_seconds: float | None = None,
+    ) -> None:
+        """State a headline figure: print it, and keep it for `provenance`.
+
+        Args:
+            id: Name of the figure, `method.measure`, such as `"ae64.knn"`.
+            value: The figure, or its mean over `n` seeds or draws.
+            what: A few words that say what was measured.
+            unit: One of `UNITS`.
+            spread: Standard deviation over the `n` seeds or draws. `None` when
+                nothing was repeated.
+            n: Number of seeds or draws.
+            cpu_seconds: Processor time that the figure cost.
+
+        Raises:
+            ValueError: If the id was used before, the unit is unknown, the value is
+                not finite, or a spread comes without repetitions or the reverse.
+
+        Example:
+            >>> run = Run("quick", seed=0)
+            >>> run.result("raw.knn", 0.97124, what="kNN on pixels", unit="fraction")
+            raw.knn = 97.12 % (kNN on pixels; 1 run)
+        """
+        value = float(value)
+        if id in self.results:
+            raise ValueError(f"id {id!r} was recorded already: give each its own name.")
+        if unit not in UNITS:
+            raise ValueError(f"unit must be one of {UNITS}, got {unit!r}.")
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"value of {id!r} must be finite, got {value}.")
+        if (spread is None) != (n == 1):
+            raise ValueError(
+                f"spread={spread} and n={n} of {id!r} disagree: a spread needs at "
+                "least two runs, and two runs need a spread."
+            )
+        self.results[id] = {
+            "value": value,
+            "spread": None if spread is None else float(spread),
+            "n": n,
+            "unit": unit,
+            "what": what,
+            "cpu_seconds": None if cpu_seconds is None else round(cpu_seconds, 1),
+        }
+        runs = f"{n} run" + "s" * (n > 1)
+        print(f"{id} = {format_value(value, unit, spread)} ({what}; {runs})")
+
+
+_current: Run | None = None
+
+
+def start(seed: int = 0) -> Run:
+    """Open a notebook: choose the scale, seed everything, say so in one line.
+
+    The environment variable `SSLKIT_SCALE` is `quick` (also when it is not set) or
+    `full`.
+
+    Args:
+        seed: Non-negative integer for `keras.utils.set_random_seed`, which seeds
+            Python, NumPy and the backend.
+
+    Returns:
+        The `Run` that the notebook asks for settings and tells its results.
+
+    Raises:
+        ValueError: If `SSLKIT_SCALE` holds anything else, or `seed` is negative.
+    """
+    global _current
+    scale = os.environ.get("SSLKIT_SCALE", "quick")
+    if scale not in SCALES:
+        raise ValueError(
+            f"SSLKIT_SCALE must be one of {SCALES}, got {scale!r}: set it before the "
+            "kernel starts, or remove it for the quick scale."
+        )
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, got {seed!r}.")
+    _import_keras_quietly().utils.set_random_seed(seed)
+    _current = Run(scale, seed)
+    hint = {
+        "quick": "quick, seconds on a sample (the book shows SSLKIT_SCALE=full)",
+        "full": "full, the figures of the book",
+    }
+    print(f"Scale: {hint[scale]}. Seed: {seed}.")
+    return _current
+
+
+def provenance() -> dict[str, Any]:
+    """Describe this process's run: scale, seed, data, versions, memory, results.
+
+    Returns:
+        A dictionary that `json.dumps` takes. `peak_mb` is the largest resident
+        memory so far in megabytes, `None` where the system does not tell (Windows).
+
+    Raises:
+        ValueError: If `start` was not called in this process.
+    """
+    if _current is None:
+        raise ValueError("no run to describe: call sslkit.record.start first.")
+    packages = ("keras", "tensorflow", "numpy", "scikit-learn", "sslkit")
+    return {
+        "scale": _current.scale,
+        "seed": _current.seed,
+        "data": data.loaded(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "cpu": f"{os.cpu_count()} cores, {platform.machine()}",
+        "peak_mb": _peak_megabytes(),
+        "results": _current.results,
+    }
+
+
+def format_value(value: float, unit: str, spread: float | None = None) -> str:
+    """Write a figure with its spread the way the book does.
+
+    Args:
+        value: The figure.
+        unit: One of `UNITS`.
+        spread: Standard deviation, or `None`.
+
+    Returns:
+        Text such as `"97.12 ± 0.04 %"`.
+
+    Example:
+        >>> format_value(0.97124, "fraction", 0.0004)
+        '97.12 ± 0.04 %'
+        >>> format_value(13.8663, "squared error per image")
+        '13.87'
+    """
+    scaling, digits, suffix = {
+        "fraction": (100, 2, " %"),
+        "squared error per image": (1, 2, ""),
+        "squared error per pixel": (1, 5, ""),
+    }[unit]
+    text = f"{scaling * value:.{digits}f}"
+    if spread is not None:
+        text += f" ± {scaling * spread:.{digits}f}"
+    return text + suffix
+
+
+def _peak_megabytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such module.
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+def _import_keras_quietly() -> Any:
+    # TensorFlow 2.21 writes start-up notices to file descriptor 2 before it reads
+    # TF_CPP_MIN_LOG_LEVEL, so only the descriptor itself can be silenced. A failing
+    # import still raises.
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        import keras
+
+        return keras
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

@@ -1,0 +1,407 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import scipy.ndimage
+from keras import ops
+
+from sslkit import augment
+
+MAKERS = {
+    "affine": lambda seed=0, **kw: augment.RandomAffine(
+        20, scale=(0.8, 1.25), shear=0.3, shift=3, seed=seed, **kw
+    ),
+    "rotation": lambda seed=0, **kw: augment.RandomRotation(30, seed=seed, **kw),
+    "crop": lambda seed=0, **kw: augment.RandomCrop(3, seed=seed, **kw),
+    "flip": lambda seed=0, **kw: augment.RandomFlip("vertical", seed=seed, **kw),
+    "noise": lambda seed=0, **kw: augment.GaussianNoise(0.1, seed=seed, **kw),
+    "mask": lambda seed=0, **kw: augment.RandomMask(4, 0.75, seed=seed, **kw),
+}
+every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+every_warp = pytest.mark.parametrize("name", ["affine", "rotation", "crop"])
+
+
+@pytest.fixture
+def images():
+    # Smooth and different everywhere, so that no two moves look alike.
+    noise = np.random.default_rng(0).random((16, 28, 28))
+    smooth = scipy.ndimage.gaussian_filter(noise, (0, 1.5, 1.5))
+    low, high = smooth.min(), smooth.max()
+    return ((smooth - low) / (high - low)).astype("float32")
+
+
+def warp(images, degrees=0.0, scale=(1.0, 1.0), shear=0.0, shift=(0.0, 0.0)):
+    n, size = len(images), images.shape[1:3]
+    matrix = augment.affine_matrix(
+        np.full(n, degrees), np.tile(scale, (n, 1)), np.full(n, shear),
+        np.tile(shift, (n, 1)), size,
+    )  # fmt: skip
+    return ops.image.affine_transform(
+        images[..., None], matrix, "bilinear", fill_mode="constant"
+    ).numpy()[..., 0]
+
+
+# The parameters of a map, and what they do to images
+
+
+def test_no_move_is_the_identity(images):
+    np.testing.assert_array_equal(warp(images), images)
+
+
+@pytest.mark.parametrize("turns", [1, 2, -1])
+def test_quarter_turns_are_those_of_rot90(images, turns):
+    expected = np.rot90(images, turns, axes=(1, 2))
+    np.testing.assert_allclose(warp(images, degrees=90 * turns), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("down, right", [(2, 0), (0, 3), (-4, 1)])
+def test_whole_shifts_roll_and_fill_with_black(images, down, right):
+    rows, columns = np.arange(28) - down, np.arange(28) - right
+    inside = ((rows >= 0) & (rows < 28))[:, None] & (columns >= 0) & (columns < 28)
+    expected = np.roll(images, (down, right), axis=(1, 2)) * inside
+    np.testing.assert_array_equal(warp(images, shift=(down, right)), expected)
+
+
+@pytest.mark.parametrize("degrees", [-70.0, 12.0, 135.0])
+def test_rotation_is_that_of_scipy(images, degrees):
+    expected = scipy.ndimage.rotate(
+        images, degrees, axes=(2, 1), reshape=False, order=1, mode="grid-constant"
+    )
+    # Both rotate counter-clockwise, as rot90 does: np.rot90 fixes scipy's sign.
+    np.testing.assert_allclose(
+        scipy.ndimage.rotate(images, 90, axes=(2, 1), reshape=False, order=1),
+        np.rot90(images, axes=(1, 2)),
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(warp(images, degrees=degrees), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (20, 33)])
+def test_any_map_is_the_inverse_of_scale_shear_rotate_shift(images, shape):
+    images = np.resize(images, (3, *shape)).astype("float32")
+    degrees, (s_y, s_x), k, (t_y, t_x) = 25.0, (0.7, 1.3), 0.4, (1.5, -2.25)
+    # Homogeneous coordinates (row, column, 1), moved about the centre.
+    a = np.deg2rad(degrees)
+    move_to_centre = np.eye(3)
+    move_to_centre[:2, 2] = [-(shape[0] - 1) / 2, -(shape[1] - 1) / 2]
+    scaling = np.diag([s_y, s_x, 1])
+    shearing = np.array([[1, 0, 0], [k, 1, 0], [0, 0, 1]])
+    rotating = np.array(
+        [[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]
+    )
+    shifting = np.array([[1, 0, t_y], [0, 1, t_x], [0, 0, 1]])
+    forward = (
+        shifting @ np.linalg.inv(move_to_centre)
+        @ rotating @ shearing @ scaling @ move_to_centre
+    )  # fmt: skip
+    expected = [
+        scipy.ndimage.affine_transform(
+            image, np.linalg.inv(forward), order=1, mode="grid-constant"
+        )
+        for image in images
+    ]
+    moved = warp(images, degrees, (s_y, s_x), k, (t_y, t_x))
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+    assert np.abs(moved - images).max() > 0.3
+
+
+@every_warp
+def test_layer_applies_the_map_that_it_draws(images, name):
+    layer, twin = MAKERS[name](), MAKERS[name]()
+    matrix = augment.affine_matrix(**twin.draw(len(images)), size=(28, 28))
+    expected = []
+    for image, (a0, a1, a2, b0, b1, b2, *_) in zip(images, matrix.numpy(), strict=True):
+        rows = np.array([[b1, b0, b2], [a1, a0, a2], [0, 0, 1]])
+        expected.append(
+            scipy.ndimage.affine_transform(image, rows, order=1, mode="grid-constant")
+        )
+    np.testing.assert_allclose(layer(images, training=True), expected, atol=1e-4)
+
+
+# What is drawn
+
+
+def assert_uniform(draws, low, high):
+    # Kolmogorov-Smirnov: distance of the distributions, at its 0.01 % point.
+    draws = np.ravel(draws)
+    assert low <= draws.min() and draws.max() <= high
+    assert scipy.stats.kstest(draws, "uniform", (low, high - low)).pvalue > 1e-4
+
+
+def assert_independent(columns):
+    # Also from image to image: each column stands once more, one image later.
+    columns = [np.asarray(each, float) for each in columns]
+    pairs = [each[:-1] for each in columns] + [each[1:] for each in columns]
+    correlation = np.corrcoef(pairs) - np.eye(len(pairs))
+    assert np.abs(correlation).max() < 5 / np.sqrt(len(pairs[0]))
+
+
+def test_affine_parameters_are_uniform_and_independent():
+    drawn = {k: np.asarray(v) for k, v in MAKERS["affine"]().draw(20_000).items()}
+    assert_uniform(drawn["degrees"], -20, 20)
+    assert_uniform(drawn["scale"], 0.8, 1.25)
+    assert_uniform(drawn["shear"], -0.3, 0.3)
+    assert_uniform(drawn["shift"], -3, 3)
+    assert_independent(
+        [drawn["degrees"], *drawn["scale"].T, drawn["shear"], *drawn["shift"].T]
+    )
+
+
+def test_rotation_angles_are_uniform_and_nothing_else_moves():
+    drawn = MAKERS["rotation"]().draw(20_000)
+    assert_uniform(drawn["degrees"], -30, 30)
+    assert_independent([drawn["degrees"]])
+    assert (np.asarray(drawn["scale"]) == 1).all()
+    assert not np.any(drawn["shear"]) and not np.any(drawn["shift"])
+
+
+def test_every_crop_is_equally_likely():
+    shift = np.asarray(MAKERS["crop"]().draw(20_000)["shift"])
+    values, counts = np.unique(shift, axis=0, return_counts=True)
+    assert {tuple(v) for v in values} == {
+        (y, x) for y in range(-3, 4) for x in range(-3, 4)
+    }
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
+    assert_independent(shift.T)
+
+
+def test_layers_with_one_seed_draw_independently_of_each_other():
+    angle = MAKERS["rotation"](0).draw(20_000)["degrees"]
+    affine = MAKERS["affine"](0).draw(20_000)
+    shift = np.asarray(MAKERS["crop"](0).draw(20_000)["shift"])
+    assert_independent([angle, affine["degrees"], affine["shear"], *shift.T])
+
+
+@pytest.mark.parametrize(
+    "mode, axes",
+    [("horizontal", 2), ("vertical", 1), ("horizontal_and_vertical", (1, 2))],
+)
+def test_flips_are_those_of_numpy_with_probability_one_half(images, mode, axes):
+    many = np.resize(images, (2_000, 28, 28))
+    flipped = augment.RandomFlip(mode, seed=1)(many, training=True).numpy()
+    was_flipped = (flipped == np.flip(many, axes)).all(axis=(1, 2))
+    was_kept = (flipped == many).all(axis=(1, 2))
+    assert (was_flipped ^ was_kept).all()
+    assert scipy.stats.binomtest(int(was_flipped.sum()), 2_000).pvalue > 1e-4
+    assert_independent([was_flipped])
+
+
+def test_noise_on_mid_grey_is_gaussian_and_independent():
+    grey = np.full((200, 28, 28), 0.5, "float32")
+    noise = (augment.GaussianNoise(0.1, seed=3)(grey, training=True) - grey).numpy()
+    assert noise.std() == pytest.approx(0.1, rel=0.02)
+    assert scipy.stats.kstest(noise.ravel(), "norm", (0, 0.1)).pvalue > 1e-4
+    assert_independent(noise.reshape(200, -1)[:, :5].T)
+
+
+def test_noise_on_black_has_the_mean_of_a_rectified_gaussian():
+    black = np.zeros((200, 28, 28), "float32")
+    noisy = augment.GaussianNoise(0.2, seed=3)(black, training=True).numpy()
+    assert noisy.mean() == pytest.approx(0.2 / np.sqrt(2 * np.pi), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "patch, ratio, hidden",
+    [(4, 0.75, 37), (7, 0.75, 12), (14, 0.5, 2), (2, 0.15, 29), (1, 0.1, 78)],
+)
+def test_mask_hides_whole_patches_in_exact_number(patch, ratio, hidden):
+    ones = np.ones((50, 28, 28), "float32")
+    masked = augment.RandomMask(patch, ratio, seed=0)(ones, training=True).numpy()
+    grid = 28 // patch
+    patches = masked.reshape(50, grid, patch, grid, patch).swapaxes(2, 3)
+    patches = patches.reshape(50, grid * grid, patch * patch)
+    assert (patches == patches[..., :1]).all()
+    np.testing.assert_array_equal((patches[..., 0] == 0).sum(axis=1), hidden)
+
+
+def test_every_patch_is_hidden_equally_often_and_masks_are_independent():
+    layer = augment.RandomMask(7, 0.75, seed=0)
+    mask = layer.draw_mask(np.ones((20_000, 28, 28))).numpy()[:, ::7, ::7]
+    share = mask.mean(axis=0)
+    np.testing.assert_allclose(share, 0.75, atol=5 * np.sqrt(0.75 * 0.25 / 20_000))
+    corner = mask[:, 0, 0]
+    assert_independent([corner])
+    # Without replacement: given one hidden patch, 11 of the other 15 are hidden.
+    assert mask[corner, 3, 3].mean() == pytest.approx(11 / 15, abs=0.02)
+
+
+def test_the_mask_drawn_is_the_mask_applied(images):
+    mask = MAKERS["mask"]().draw_mask(images).numpy()
+    masked = MAKERS["mask"]()(images, training=True).numpy()
+    np.testing.assert_array_equal(masked, np.where(mask, 0, images))
+
+
+# What all layers promise
+
+
+@every
+def test_a_seed_fixes_the_sequence_and_another_seed_another(make, images):
+    layer = make(7)
+    first, second = layer(images, training=True), layer(images, training=True)
+    assert np.abs(first - second).max() > 0
+    twin = make(7)
+    np.testing.assert_array_equal(twin(images, training=True), first)
+    np.testing.assert_array_equal(twin(images, training=True), second)
+    assert np.abs(make(8)(images, training=True) - first).max() > 0
+
+
+@every
+def test_images_of_a_batch_get_different_draws(make, images):
+    same = np.repeat(images[:1], 16, axis=0)
+    changed = make()(same, training=True).numpy()
+    distinct = len(np.unique(changed.reshape(16, -1).round(4), axis=0))
+    assert distinct == 2 if make is MAKERS["flip"] else distinct > 12
+
+
+@every
+def test_nothing_happens_without_training(make, images):
+    for unchanged in (make()(images), make()(images, training=False)):
+        np.testing.assert_array_equal(unchanged, images)
+
+
+@every
+def test_range_shape_and_dtype_are_kept(make, images):
+    extreme = (images > 0.5).astype("float32")
+    changed = make()(extreme, training=True).numpy()
+    assert changed.shape == extreme.shape and changed.dtype == np.float32
+    assert changed.min() >= 0 and changed.max() <= 1
+    assert np.abs(changed - extreme).max() > 0
+    assert make().compute_output_shape((None, 28, 28)) == (None, 28, 28)
+
+
+@every
+def test_channels_move_together_and_as_without_a_channel_axis(make, images):
+    plain = make()(images, training=True).numpy()
+    with_axis = make()(images[..., None], training=True).numpy()
+    np.testing.assert_array_equal(with_axis[..., 0], plain)
+    coloured = make()(np.stack([images, images / 2], -1), training=True).numpy()
+    if make is not MAKERS["noise"]:
+        np.testing.assert_allclose(coloured[..., 0], plain, atol=1e-6)
+        np.testing.assert_allclose(coloured[..., 1], plain / 2, atol=1e-6)
+
+
+@every
+def test_a_pipeline_draws_the_same_as_a_loop_and_two_views_differ(make, images):
+    import tensorflow as tf
+
+    layer, twin = make(), make()
+    batches = tf.data.Dataset.from_tensors(images).repeat(3)
+    pairs = batches.map(
+        lambda x: (layer(x, training=True), layer(x, training=True))
+    ).as_numpy_iterator()
+    for first, second in pairs:
+        np.testing.assert_allclose(first, twin(images, training=True), atol=1e-5)
+        np.testing.assert_allclose(second, twin(images, training=True), atol=1e-5)
+        assert np.abs(first - second).max() > 0
+
+
+@every
+def test_in_a_model_only_fit_changes_the_images(make, images):
+    seen = []
+
+    @keras.saving.register_keras_serializable()
+    class Record(keras.layers.Layer):
+        def call(self, x):
+            import tensorflow as tf
+
+            tf.py_function(lambda value: seen.append(value.numpy()), [x], [])
+            return x
+
+    model = keras.Sequential([keras.Input((28, 28)), make(), Record()])
+    model.compile(optimizer="sgd", loss="mse", jit_compile=False)
+    model.fit(images, images, epochs=2, batch_size=16, shuffle=False, verbose=0)
+    twin = make()
+    assert len(seen) == 2
+    for each in seen:
+        np.testing.assert_allclose(each, twin(images, training=True), atol=1e-5)
+    np.testing.assert_array_equal(model.predict(images, verbose=0), images)
+    np.testing.assert_array_equal(model(images), images)
+
+
+@every
+def test_configuration_and_saved_model_make_the_same_layer(make, images, tmp_path):
+    layer = make(5, name="change")
+    config = json.loads(json.dumps(layer.get_config()))
+    copy = type(layer).from_config(config)
+    model = keras.Sequential([keras.Input((28, 28)), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    expected = layer(images, training=True)
+    np.testing.assert_array_equal(copy(images, training=True), expected)
+    np.testing.assert_array_equal(loaded(images, training=True), expected)
+    assert copy.name == "change"
+
+
+@every
+def test_half_precision_input_and_policy_are_safe(make, images):
+    expected = make()(images, training=True).numpy()
+    half = make(dtype="float16")(images.astype("float16"), training=True)
+    assert keras.backend.standardize_dtype(half.dtype) == "float16"
+    np.testing.assert_allclose(half, expected, atol=2e-3)
+    mixed = make(dtype="mixed_float16")(images, training=True)
+    np.testing.assert_allclose(mixed, expected, atol=2e-3)
+
+
+@every
+def test_batches_of_one_and_of_none_pass(make, images):
+    assert make()(images[:1], training=True).shape == (1, 28, 28)
+    assert make()(images[:0], training=True).shape == (0, 28, 28)
+
+
+@every_warp
+def test_warps_switch_xla_off_where_it_is_chosen_automatically(name):
+    assert not MAKERS[name]().supports_jit
+
+
+# Bad input
+
+
+@every
+@pytest.mark.parametrize("shape", [(28, 28), (2, 3, 28, 28, 1)])
+def test_images_of_wrong_rank_are_refused(make, shape):
+    with pytest.raises(ValueError, match=r"images must have shape .*got \("):
+        make()(np.zeros(shape, "float32"), training=True)
+
+
+@every
+def test_unscaled_pixels_are_refused(make, images):
+    with pytest.raises(ValueError, match=r"floating point in \[0, 1\].*uint8"):
+        make()((255 * images).astype("uint8"))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: augment.RandomAffine(-1, seed=0), "degrees must .*got -1"),
+        (lambda: augment.RandomAffine(181, seed=0), "degrees must .*got 181"),
+        (lambda: augment.RandomAffine("10", seed=0), "degrees must .*got '10'"),
+        (lambda: augment.RandomAffine(float("nan"), seed=0), "degrees .*got nan"),
+        (lambda: augment.RandomAffine(0, shear=2, seed=0), "shear must .*got 2"),
+        (lambda: augment.RandomAffine(0, shift=-3, seed=0), "shift must .*got -3"),
+        (lambda: augment.RandomAffine(0, (1.2, 0.8), seed=0), r"scale must .*1.2, 0"),
+        (lambda: augment.RandomAffine(0, (0, 1), seed=0), r"scale must .*\(0, 1\)"),
+        (lambda: augment.RandomAffine(0, (1,), seed=0), r"scale must .*\(1,\)"),
+        (lambda: augment.RandomAffine(0, 1.2, seed=0), r"scale must .*1.2"),
+        (lambda: augment.RandomRotation(200, seed=0), "degrees must .*got 200"),
+        (lambda: augment.RandomCrop(0, seed=0), "padding must .*got 0"),
+        (lambda: augment.RandomCrop(1.5, seed=0), "padding must .*got 1.5"),
+        (lambda: augment.RandomFlip("diagonal", seed=0), "mode must .*'diagonal'"),
+        (lambda: augment.GaussianNoise(0, seed=0), "stddev must .*got 0"),
+        (lambda: augment.GaussianNoise("a", seed=0), "stddev must .*got 'a'"),
+        (lambda: augment.RandomMask(0, 0.5, seed=0), "patch must .*got 0"),
+        (lambda: augment.RandomMask(4, 1.0, seed=0), "ratio must .*got 1.0"),
+        (lambda: augment.RandomMask(4, 75, seed=0), "ratio must .*got 75"),
+        (lambda: augment.RandomCrop(2, seed=None), "seed must .*got None"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_mask_that_does_not_fit_the_images_is_refused(images):
+    with pytest.raises(ValueError, match="patch must divide .*got 5 .*28 x 28"):
+        augment.RandomMask(5, 0.5, seed=0)(images, training=True)
+    with pytest.raises(ValueError, match=r"ratio must .*4 patches, got 0.1.*hides 0"):
+        augment.RandomMask(14, 0.1, seed=0)(images, training=True)
