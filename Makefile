@@ -54,3 +54,14 @@ lock:
 
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .coverage
+
+# The same tests with the lowest versions that pyproject.toml admits.
+.PHONY: test-lowest
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install $(QUIET) uv
+	.venv-lowest/bin/uv pip install $(QUIET) --python .venv-lowest --resolution lowest-direct \
+	    -e ".[book,test]"
+	.venv-lowest/bin/python -m pytest
+	SSLKIT_SCALE=quick .venv-lowest/bin/python -m pytest --nbval-lax \
+	    --nbval-cell-timeout=300 -p no:doctest chapters

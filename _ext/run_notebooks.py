@@ -45,7 +45,6 @@ def course_notebooks() -> list[Path]:
 def execute(path: Path, scale: str) -> Any:
     """Run one notebook and return it with outputs and provenance, not yet stored."""
     notebook = nbformat.read(path, as_version=4)
-    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     client = NotebookClient(
@@ -54,11 +53,15 @@ def execute(path: Path, scale: str) -> Any:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
-        # Notices that C++ libraries write to the terminal are no output of a cell.
-        extra_arguments=["--IPKernelApp.capture_fd_output=False"],
+        extra_arguments=[
+            # Notices that C++ libraries write to the terminal are no cell's output.
+            "--IPKernelApp.capture_fd_output=False",
+            # Nor does whoever runs notebooks want to hear of the kernel's transport.
+            "--IPKernelApp.log_level=ERROR",
+        ],
     )
     client.on_cell_start = lambda cell, cell_index: progress(
-        path, codes.index(cell) + 1, len(codes), started
+        path, cell_index, len(notebook.cells), started
     )
     os.environ["SSLKIT_SCALE"] = scale
     if os.environ.get("SSLKIT_DATA"):
@@ -69,7 +72,6 @@ def execute(path: Path, scale: str) -> Any:
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
         wall = time.perf_counter() - started
-        client.on_cell_start = None
         made = ask_provenance(client, notebook)
     notebook.metadata["sslkit"] = {
         **made,

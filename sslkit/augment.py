@@ -22,18 +22,20 @@ which features are judged, and nothing shows it.
 made with the same seed repeats it, from the first batch on, and so does a layer that
 was saved and loaded. Layers of different classes draw independently, also from the
 same seed. In a pipeline, call `map` without `num_parallel_calls`: calls that run at
-once read and advance one random state in no fixed order.
+once share one random state, so that the order of the draws changes from run to run
+and two batches can get the same ones.
 
 **Why not the layers of Keras?** Where they fit they are used: `RandomFlip` and
-`GaussianNoise` wrap them. Those layers take a batch `[batch, 28, 28]` for one image
-with 28 channels and flip it as a whole; the wrapper adds the channel axis. For the
-rest, `keras.layers.RandomCrop` cuts every image of a batch at the same place,
-rotation, shear, zoom and translation are four layers and thus four interpolations,
-each of which blurs the strokes a little, and there is none that masks an exact share
-of patches.
+`GaussianNoise` wrap them. The image layers of Keras take a batch `[batch, 28, 28]`
+for one image with 28 channels and flip it as a whole; the wrapper adds the channel
+axis. For the rest, `keras.layers.RandomCrop` cuts every image of a batch at the same
+place, rotation, shear, zoom and translation are four layers and thus four
+interpolations, each of which blurs the strokes a little, and there is none that masks
+an exact share of patches.
 
-The warps run an operation that XLA cannot compile. In a model they switch off
-`jit_compile="auto"`, and `jit_compile=True` fails; in `map` they disturb nothing.
+The warps (affine, rotation, crop) run an operation that XLA cannot compile. A model
+that holds one is compiled without XLA, with a warning if `jit_compile=True` was
+asked for; mapped over the pipeline they disturb nothing.
 """
 
 import math
@@ -104,8 +106,8 @@ class _Augmentation(keras.layers.Layer):
             raise ValueError(f"seed must be an int, got {seed!r}: pass, say, seed=0.")
         super().__init__(**kwargs)
         self.seed = seed
-        # With the bare number, a crop and a rotation that are both given seed 0
-        # would draw the same numbers, and large shifts would go with large angles.
+        # With the bare number, a flip and a rotation that are both given seed 0 would
+        # draw the same numbers: the flipped images would be those turned clockwise.
         self.own_seed = zlib.crc32(f"{type(self).__name__} {seed}".encode())
         self.generator = keras.random.SeedGenerator(self.own_seed)
 
@@ -127,16 +129,12 @@ class _Augmentation(keras.layers.Layer):
             )
         if not training:
             return images
-        # In float16 a shift of 13 pixels is known to a hundredth of a pixel only.
-        changed = ops.cast(images, "float32")
         if len(images.shape) == 3:
-            changed = ops.squeeze(self.augment(changed[..., None]), axis=-1)
-        else:
-            changed = self.augment(changed)
-        return ops.cast(changed, images.dtype)
+            return ops.squeeze(self.augment(images[..., None]), axis=-1)
+        return self.augment(images)
 
     def augment(self, images: Any) -> Any:
-        """Change float32 images `[batch, height, width, channels]`."""
+        """Change images `[batch, height, width, channels]`."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -372,10 +370,12 @@ class RandomFlip(_Augmentation):
             raise ValueError(f"mode must be one of {modes}, got {mode!r}.")
         super().__init__(seed, **kwargs)
         self.mode = mode
-        self.flip = keras.layers.RandomFlip(mode, seed=self.own_seed, dtype="float32")
+        self.flip = keras.layers.RandomFlip(
+            mode, seed=self.own_seed, dtype=self.dtype_policy
+        )
 
     def augment(self, images: Any) -> Any:
-        """Change float32 images `[batch, height, width, channels]`."""
+        """Change images `[batch, height, width, channels]`."""
         return self.flip(images, training=True)
 
     def get_config(self) -> dict[str, Any]:
@@ -416,11 +416,11 @@ class GaussianNoise(_Augmentation):
         super().__init__(seed, **kwargs)
         self.stddev = stddev
         self.noise = keras.layers.GaussianNoise(
-            stddev, seed=self.own_seed, dtype="float32"
+            stddev, seed=self.own_seed, dtype=self.dtype_policy
         )
 
     def augment(self, images: Any) -> Any:
-        """Change float32 images `[batch, height, width, channels]`."""
+        """Change images `[batch, height, width, channels]`."""
         return ops.clip(self.noise(images, training=True), 0.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
@@ -504,7 +504,7 @@ class RandomMask(_Augmentation):
         return ops.repeat(ops.repeat(mask, self.patch, axis=1), self.patch, axis=2)
 
     def augment(self, images: Any) -> Any:
-        """Change float32 images `[batch, height, width, channels]`."""
+        """Change images `[batch, height, width, channels]`."""
         return ops.where(self.draw_mask(images)[..., None], 0.0, images)
 
     def get_config(self) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def pca_encoder(images: ArrayLike, n_components: int) -> Encoder:
             f"n_components must be 1 to {min(x.shape)}, the smaller of the numbers of "
             f"images and pixels, got {n_components}."
         )
-    pca = PCA(n_components, random_state=0).fit(x)
+    pca = PCA(n_components, svd_solver="covariance_eigh").fit(x)
 
     def encode(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return pca.transform(raw_pixels(images))
@@ -355,8 +355,8 @@ def spread(values: Any) -> Spread:
         ValueError: If there are fewer than two.
 
     Example:
-        >>> spread([0.5, 0.75])
-        Spread(mean=0.625, sd=0.17677669529663687, n=2)
+        >>> spread([0.25, 0.5, 0.75])
+        Spread(mean=0.5, sd=0.25, n=3)
     """
     values = np.asarray(list(values), dtype=np.float64)
     if len(values) < 2:

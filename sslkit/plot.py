@@ -12,19 +12,19 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS)
-    + matplotlib.cycler(marker=MARKERS),
+    "axes.prop_cycle": cycler(color=COLOURS) + cycler(marker=MARKERS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
@@ -109,7 +109,7 @@ def curves(
     xlabel: str,
     ylabel: str,
     x: ArrayLike | None = None,
-    log: bool = False,
+    log: str = "",
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Curves over a common horizontal axis.
@@ -119,7 +119,7 @@ def curves(
         xlabel: Label of the horizontal axis.
         ylabel: Label of the vertical axis, with its unit.
         x: Horizontal positions; 1, 2, 3, … when left out, as for epochs.
-        log: Whether the vertical axis is logarithmic.
+        log: Which axes are logarithmic: `""`, `"x"`, `"y"` or `"xy"`.
         levels: Horizontal dashed lines by name, such as a baseline.
 
     Returns:
@@ -135,9 +135,12 @@ def curves(
         style = ("--", "-.", ":")[i % 3]
         axes.axhline(level, color="#555555", linestyle=style, label=name, marker="")
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    if log:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
+    for name in log:
+        axes.set(**{f"{name}scale": "log"})
+        axis = getattr(axes, f"{name}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend()
     return figure
 
@@ -186,8 +189,7 @@ def histograms(
     values: Mapping[str, ArrayLike],
     xlabel: str,
     bins: Sequence[float] | int = 60,
-    shade: tuple[float, float] | None = None,
-    shade_label: str = "",
+    shade: Mapping[str, tuple[float, float]] | None = None,
 ) -> Figure:
     """Histograms of several sets of numbers, one above the other.
 
@@ -195,8 +197,7 @@ def histograms(
         values: Numbers by name.
         xlabel: Label of the common horizontal axis.
         bins: Edges of the bins, or their number.
-        shade: Interval to shade, such as the range an output can reach.
-        shade_label: What the shaded interval is.
+        shade: Intervals to shade by name, such as the range an output can reach.
 
     Returns:
         The figure, with a logarithmic count axis: rare values are often the point.
@@ -205,8 +206,8 @@ def histograms(
     rows = figure.subplots(len(values), sharex=True, squeeze=False)[:, 0]
     for i, (axes, (name, numbers)) in enumerate(zip(rows, values.items(), strict=True)):
         axes.hist(np.ravel(numbers), bins=bins, color=COLOURS[i], log=True)
-        if shade is not None:
-            axes.axvspan(*shade, color="#009E73", alpha=0.2, label=shade_label, lw=0)
+        for label, interval in (shade or {}).items():
+            axes.axvspan(*interval, color="#009E73", alpha=0.2, label=label, lw=0)
             axes.legend(loc="upper right")
         axes.set(ylabel="pixels", title=name)
     rows[-1].set_xlabel(xlabel)

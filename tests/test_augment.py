@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.stats
 from keras import ops
 
 from sslkit import augment
@@ -167,10 +168,13 @@ def test_every_crop_is_equally_likely():
 
 
 def test_layers_with_one_seed_draw_independently_of_each_other():
-    angle = MAKERS["rotation"](0).draw(20_000)["degrees"]
-    affine = MAKERS["affine"](0).draw(20_000)
-    shift = np.asarray(MAKERS["crop"](0).draw(20_000)["shift"])
-    assert_independent([angle, affine["degrees"], affine["shear"], *shift.T])
+    n = 5_000
+    angle = MAKERS["rotation"](0).draw(n)["degrees"]
+    affine = MAKERS["affine"](0).draw(n)
+    shift = np.asarray(MAKERS["crop"](0).draw(n)["shift"])
+    halves = np.tile([[0.2], [0.8]], (n, 1, 1))  # a flip swaps the two pixels
+    flipped = MAKERS["flip"](0)(halves, training=True).numpy()[:, 0, 0] > 0.5
+    assert_independent([angle, affine["degrees"], affine["shear"], *shift.T, flipped])
 
 
 @pytest.mark.parametrize(
@@ -339,7 +343,12 @@ def test_half_precision_input_and_policy_are_safe(make, images):
     half = make(dtype="float16")(images.astype("float16"), training=True)
     assert keras.backend.standardize_dtype(half.dtype) == "float16"
     np.testing.assert_allclose(half, expected, atol=2e-3)
-    mixed = make(dtype="mixed_float16")(images, training=True)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        mixed = make()(images, training=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(mixed.dtype) == "float16"
     np.testing.assert_allclose(mixed, expected, atol=2e-3)
 
 
@@ -350,8 +359,19 @@ def test_batches_of_one_and_of_none_pass(make, images):
 
 
 @every_warp
-def test_warps_switch_xla_off_where_it_is_chosen_automatically(name):
-    assert not MAKERS[name]().supports_jit
+def test_a_model_with_a_warp_trains_without_xla_and_says_so(images, name):
+    model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
+    with pytest.warns(UserWarning, match="jit_compile=False"):
+        model.compile(optimizer="sgd", loss="mse", jit_compile=True)
+    model.fit(images, images, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["flip", "noise", "mask"])
+def test_the_other_layers_can_be_compiled_by_xla(images, name):
+    model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
+    model.compile(optimizer="sgd", loss="mse", jit_compile=True)
+    assert model.jit_compile
+    assert np.isfinite(model.fit(images, images, verbose=0).history["loss"][0])
 
 
 # Bad input

@@ -64,12 +64,12 @@ def test_curves_carry_labels_positions_and_levels():
         {"train": [3, 2, 1], "val": [3, 2.5, 2]},
         "epoch",
         "error",
-        log=True,
+        log="y",
         levels={"PCA": 1.5},
     )
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "error")
-    assert axes.get_yscale() == "log"
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
     train, val, level = axes.lines
     np.testing.assert_array_equal(train.get_xdata(), [1, 2, 3])
     np.testing.assert_array_equal(val.get_ydata(), [3, 2.5, 2])
@@ -89,15 +89,17 @@ def test_label_curves_draw_means_with_error_bars_in_per_cent():
     scores = {"pixels": {1: Spread(0.4, 0.05, 10), 10: Spread(0.8, 0.01, 10)}}
     (axes,) = plot.label_curves(scores).axes
     bar = axes.containers[0]
-    np.testing.assert_allclose(bar.lines[0].get_ydata(), [40, 80])
+    np.testing.assert_allclose(np.array(bar.lines[0].get_ydata(), float), [40, 80])
     segments = bar.lines[2][0].get_segments()
-    np.testing.assert_allclose(segments[0][:, 1], [35, 45])
+    np.testing.assert_allclose(np.array(segments[0], float)[:, 1], [35, 45])
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "10"]
 
 
 def test_histograms_count_every_number_and_shade_an_interval():
     values = {"a": np.array([0.1, 0.1, 0.9]), "b": np.array([[2.0], [2.0]])}
-    figure = plot.histograms(values, "value", bins=[0, 0.5, 1, 3], shade=(0, 1))
+    figure = plot.histograms(
+        values, "value", bins=[0, 0.5, 1, 3], shade={"unit": (0, 1)}
+    )
     first, second = figure.axes
     assert [p.get_height() for p in first.patches[:3]] == [2, 1, 0]
     assert [p.get_height() for p in second.patches[:3]] == [0, 0, 2]
