@@ -16,6 +16,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,8 +26,13 @@ from urllib.parse import urlsplit
 
 import filelock
 import numpy as np
-import pooch
 from numpy.typing import ArrayLike, NDArray
+
+with warnings.catch_warnings():
+    # In a notebook, pooch has tqdm look for ipywidgets and warn on stderr that there
+    # are none. No progress bar is drawn with them here.
+    warnings.simplefilter("ignore")
+    import pooch
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -63,6 +69,11 @@ class Dataset:
 
     Raises:
         ValueError: If a side has not as many labels as images.
+
+    Example:
+        >>> x, y = np.zeros((60, 28, 28), np.uint8), np.zeros(60, np.int64)
+        >>> Dataset("blank", x, y, x[:10], y[:10], "sample", "0" * 64)
+        <blank: 60 training and 10 test images, source sample, SHA-256 00000000>
     """
 
     name: str
@@ -174,6 +185,12 @@ def loaded() -> list[dict[str, Any]]:
     Returns:
         A dictionary per data set with its `name`, `source`, `sha256` and the numbers
         of images `train` and `test`.
+
+    Example:
+        >>> mnist = load_mnist("sample")
+        MNIST sample: 4,000 training and 1,000 test images, ...
+        >>> {entry["sha256"] for entry in loaded()} >= {mnist.sha256}
+        True
     """
     return [dict(entry) for entry in _loaded]
 
@@ -557,10 +574,9 @@ def _resume(url: str, output_file: str, _: pooch.Pooch) -> None:
         raise OSError(f"no answer ({type(error).__name__})") from error
     with response:
         status = response.status_code
-        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        if status == 416 or (status == 206 and not goes_on):
+        if status == 416:  # The server's file ends before the part does.
             part.unlink()
-            raise requests.HTTPError(f"it did not go on at byte {have} of {name}")
+            raise requests.HTTPError(f"{name} has no byte {have}")
         if status >= 500:
             raise requests.HTTPError(f"HTTP status {status} for {name}")
         if status not in (200, 206):
@@ -623,8 +639,8 @@ def _check_images(images: ArrayLike) -> NDArray[np.uint8]:
         )
     if images.ndim != 3:
         raise ValueError(
-            f"images must have the shape [n, height, width], got {images.shape}: use "
-            "images[None] for a single one, and drop a channel axis."
+            "images must have the shape [n, 28, 28] or another [n, height, width], got "
+            f"{images.shape}: use images[None] for one image, and drop a channel axis."
         )
     return images
 

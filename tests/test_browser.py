@@ -29,10 +29,16 @@ CHROMIUM = next(
     None,
 )
 VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run --remote-debugging-port=0"
-).split()
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+]
 
 pytestmark = pytest.mark.skipif(
     not (PAGES and CHROMIUM), reason="no book in _build/html, or no Chromium"
@@ -188,16 +194,38 @@ def check(tab, home, page):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_self_contained_and_fits(tab, home, page):
     assert check(tab, home, page) == []
-    errors = "document.querySelectorAll('mjx-merror, mjx-container [data-mml-node=merror]')"
-    assert tab.run(f"{errors}.length") == 0
-    unset = "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))"
-    assert tab.run(f"{unset}.length") == 0
+    formulas = "[...document.querySelectorAll('.math')]"
+    unset = f"{formulas}.filter(e => !e.querySelector('mjx-container'))"
+    assert tab.run(f"{unset}.map(e => e.textContent)") == []
+    wrong = "[...document.querySelectorAll('mjx-merror')]"
+    assert tab.run(f"{wrong}.map(e => e.title)") == []
 
 
 def test_search_finds_a_word(tab, home):
     tab.open(f"{home}search.html?q=autoencoder")
     assert tab.becomes("document.querySelectorAll('#search-results li').length > 0", 20)
     assert tab.complaints(home) == []
+
+
+def test_pages_work_from_a_folder_without_a_server(tab):
+    folder = SITE.as_uri() + "/"
+    maths = next(page for page in PAGES if page.endswith("notation.html"))
+    tab.open(folder + maths)
+    assert tab.run("document.querySelectorAll('mjx-container').length") > 20
+    assert tab.complaints(folder) == []
+    tab.open(f"{folder}search.html?q=autoencoder")
+    assert tab.becomes("document.querySelectorAll('#search-results li').length > 0", 20)
+
+
+def test_a_dark_page_is_printed_light_and_stays_dark(tab, home):
+    tab.look(1280, "dark")
+    tab.open(home + "index.html")
+    theme = "document.documentElement.dataset.theme"
+    assert tab.becomes(f"{theme} == 'dark'")
+    tab.run(f"addEventListener('beforeprint', () => {{ window.printed = {theme}; }})")
+    tab.ask("Page.printToPDF")
+    assert tab.run("window.printed") == "light"
+    assert tab.run(theme) == "dark"
 
 
 @pytest.mark.parametrize(

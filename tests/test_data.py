@@ -736,11 +736,17 @@ def test_bar_is_drawn_on_a_terminal_only(use, server, cache_file, monkeypatch):
         assert ("mnist.npz" in stream.getvalue()) is shown
 
 
-def test_the_log_of_pooch_is_as_loud_as_before(use, server, nobody):
+def test_pooch_says_nothing_during_and_as_much_as_before_after(use, server, caplog):
+    use(server.url, server.url)
+    server.answers = [status(503)]
     logger = pooch.get_logger()
     before = logger.level
-    use(server.url, server.url)
-    data.load_mnist("download")
+    logger.addHandler(caplog.handler)
+    try:
+        data.load_mnist("download")
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.records == []
     assert logger.level == before
 
 
