@@ -16,7 +16,6 @@ import hashlib
 import importlib.resources
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,15 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import filelock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-with warnings.catch_warnings():
-    # In a notebook, pooch has tqdm look for ipywidgets and warn on stderr that there
-    # are none. No progress bar is drawn with them here.
-    warnings.simplefilter("ignore")
-    import pooch
+from sslkit import download
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,12 +36,6 @@ SOURCES = ("auto", "folder", "cache", "download", "sample")
 
 FILE = "mnist.npz"
 """Name of the file in the folder of `SSLKIT_DATA` and in the cache."""
-
-TIMEOUT = (5.0, 30.0)
-"""Seconds to wait for a connection and for the next bytes of a download."""
-
-LOCK_SECONDS = 600.0
-"""Seconds to wait for another process that is downloading."""
 
 Arrays = dict[str, NDArray[np.uint8]]
 
@@ -355,7 +343,7 @@ def _from_folder() -> tuple[Dataset, str]:
 
 
 def _from_cache() -> tuple[Dataset, str]:
-    path = _cache_folder() / FILE
+    path = download.cache_folder() / FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: load_mnist('download') fetches it."
@@ -365,8 +353,8 @@ def _from_cache() -> tuple[Dataset, str]:
 
 
 def _from_download() -> tuple[Dataset, str]:
-    folder, damaged = _cache_folder(), False
-    with _only_process_in(folder):
+    folder, damaged = download.cache_folder(), False
+    with download.only_process_in(folder):
         try:
             # Intact already, perhaps because another process has just fetched it.
             return _from_cache()
@@ -380,7 +368,7 @@ def _from_download() -> tuple[Dataset, str]:
             try:
                 dataset = _dataset("mnist", _fetch(mirror, folder), "download")
             except (OSError, ValueError) as error:
-                failures.append(f"{host}: {_reason(error)}")
+                failures.append(f"{host}: {download.reason(error)}")
                 continue
             instead = f", in place of a damaged {FILE}" if damaged else ""
             return dataset, f"downloaded from {host} into the cache{instead}"
@@ -448,11 +436,6 @@ def _registry() -> dict[str, Any]:
     return registry
 
 
-def _cache_folder() -> Path:
-    own = os.environ.get("SSLKIT_CACHE")
-    return Path(own).expanduser() if own else Path(pooch.os_cache("sslkit"))
-
-
 def _read_npz(path: Path, where: str, fix: str) -> Arrays:
     names = _registry()["mnist"]["arrays"]
     try:
@@ -492,48 +475,11 @@ def _verify(arrays: Arrays, key: str, where: str, fix: str) -> None:
             )
 
 
-def _sha256(array: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-
-
-# ------------------------------------------------------------------ the download
-
-
-@contextlib.contextmanager
-def _only_process_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of the cache, so that two notebooks do not both download."""
-    lock = filelock.FileLock(folder / "download.lock", timeout=LOCK_SECONDS)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        busy = isinstance(error, filelock.Timeout)
-        reason = "another process is using it" if busy else _reason(error)
-        raise OSError(
-            f"MNIST could not be downloaded (cache folder: {reason}). Name a folder "
-            f"that can be written in SSLKIT_CACHE, or put {FILE} into a folder and "
-            "name the folder in SSLKIT_DATA."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _fetch(mirror: dict[str, Any], folder: Path) -> Arrays:
     """Bring `mnist.npz` into the folder from one mirror, and return its arrays."""
-    files = _registry()["mnist"]["files"]
-    store = pooch.create(
-        path=folder,
-        base_url=mirror["url"],
-        registry={name: f"sha256:{files[name]['sha256']}" for name in mirror["files"]},
-        retry_if_failed=2,
-    )
-    with _quiet_pooch():
-        paths = {
-            name: Path(store.fetch(name, downloader=_resume))
-            for name in mirror["files"]
-        }
+    files = {name: _registry()["mnist"]["files"][name] for name in mirror["files"]}
+    digests = {name: file["sha256"] for name, file in files.items()}
+    paths = download.fetch(mirror["url"], digests, folder)
     if FILE in paths:
         return _read_npz(paths[FILE], mirror["url"], "use another mirror")
     arrays: dict[str, Any] = {
@@ -551,80 +497,8 @@ def _fetch(mirror: dict[str, Any], folder: Path) -> Arrays:
     return arrays
 
 
-def _resume(url: str, output_file: str, _: pooch.Pooch) -> None:
-    """Download a file for pooch, from where an earlier attempt was cut off.
-
-    What arrives is kept in a `.part` file. Only a complete one is handed to pooch,
-    which deletes it if the checksum is wrong, so that the next attempt starts afresh.
-    Pooch tries again after errors of `requests`, and not after other ones.
-    """
-    import requests
-    from tqdm import tqdm
-
-    name = url.rpartition("/")[2]
-    part = Path(output_file).with_name(f"{name}.part")
-    have = part.stat().st_size if part.exists() else 0
-    # A server that compresses on the way would change the length and the bytes.
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    try:
-        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    except requests.RequestException as error:
-        raise OSError(f"no answer ({type(error).__name__})") from error
-    with response:
-        status = response.status_code
-        if status == 416:  # The server's file ends before the part does.
-            part.unlink()
-            raise requests.HTTPError(f"{name} has no byte {have}")
-        if status >= 500:
-            raise requests.HTTPError(f"HTTP status {status} for {name}")
-        if status not in (200, 206):
-            raise OSError(f"HTTP status {status} for {name}")
-        have = have if status == 206 else 0
-        size = have + int(response.headers.get("Content-Length", 0))
-        with (
-            part.open("ab" if have else "wb") as file,
-            # `disable=None` shows the bar on a terminal and keeps it out of notebooks.
-            tqdm(
-                desc=name,
-                total=size,
-                initial=have,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-                disable=None,
-            ) as bar,
-            # A transfer that breaks off shows in the length.
-            contextlib.suppress(requests.RequestException),
-        ):
-            for chunk in response.iter_content(2**16):
-                file.write(chunk)
-                bar.update(len(chunk))
-    if part.stat().st_size < size:
-        raise requests.ConnectionError(f"the transfer of {name} broke off")
-    with part.open("rb") as file:
-        if file.read(64).lstrip().startswith(b"<"):
-            part.unlink()
-            raise OSError(f"an HTML page came instead of {name}")
-    os.replace(part, output_file)
-
-
-@contextlib.contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Keep pooch's log, with paths of this machine, out of stored outputs."""
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong, without the path that the system's own errors hold."""
-    return getattr(error, "strerror", None) or str(error).partition(". ")[0]
+def _sha256(array: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 # ---------------------------------------------------------------------- small things

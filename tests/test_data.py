@@ -23,7 +23,7 @@ import numpy as np
 import pooch
 import pytest
 
-from sslkit import data
+from sslkit import data, download
 
 needs_mnist = pytest.mark.skipif(
     not os.environ.get("SSLKIT_DATA"), reason="needs all of MNIST"
@@ -714,7 +714,7 @@ def test_process_that_holds_the_lock_for_long_is_not_waited_for_forever(
     use, server, cache_file, monkeypatch, capsys, tmp_path
 ):
     use(server.url, server.url)
-    monkeypatch.setattr(data, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(download, "LOCK_SECONDS", 0.1)
     cache_file.parent.mkdir(parents=True)
     with filelock.FileLock(cache_file.with_name("download.lock")):
         assert data.load_mnist().source == "sample"
