@@ -17,6 +17,7 @@ PARTS = (
     "input/tex/extensions",
     "output/chtml/fonts",
     "a11y",
+    "input/mml.js",
     "sre/mathmaps/base.json",
     "sre/mathmaps/en.json",
     "sre/mathmaps/nemeth.json",
