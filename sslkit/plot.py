@@ -99,6 +99,7 @@ def image_rows(rows: Mapping[str, ArrayLike]) -> Figure:
             axes.imshow(image, cmap="gray", vmin=0, vmax=1)
             axes.grid(False)
             axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
@@ -203,12 +204,13 @@ def histograms(
         The figure, with a logarithmic count axis: rare values are often the point.
     """
     figure = Figure(figsize=(WIDTH, 1.7 * len(values) + 0.3))
-    rows = figure.subplots(len(values), sharex=True, squeeze=False)[:, 0]
+    rows = figure.subplots(len(values), sharex=True, sharey=True, squeeze=False)[:, 0]
     for i, (axes, (name, numbers)) in enumerate(zip(rows, values.items(), strict=True)):
         axes.hist(np.ravel(numbers), bins=bins, color=COLOURS[i], log=True)
         for label, interval in (shade or {}).items():
             axes.axvspan(*interval, color="#009E73", alpha=0.2, label=label, lw=0)
             axes.legend(loc="upper right")
         axes.set(ylabel="pixels", title=name)
+        axes.yaxis.set_minor_formatter(NullFormatter())
     rows[-1].set_xlabel(xlabel)
     return figure

@@ -4,6 +4,7 @@ Links, references and mathematics are checked by the strict build (`make book`),
 by `test_browser.py`.
 """
 
+import base64
 import json
 import logging
 import re
@@ -21,6 +22,7 @@ pytest.importorskip("jupyter_book")
 import docstrings  # noqa: E402
 import docutils.core  # noqa: E402
 import offline  # noqa: E402
+import pictures  # noqa: E402
 import provenance  # noqa: E402
 import results  # noqa: E402
 import yaml  # noqa: E402
@@ -371,3 +373,34 @@ def test_mathjax_is_copied_with_its_fonts(tmp_path):
 def test_mathjax_is_not_copied_where_nothing_reads_it(tmp_path):
     assert built(tmp_path, builder="latex") == []
     assert built(tmp_path, exception=ValueError("build failed")) == []
+
+
+def test_missing_mathjax_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(offline.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ModuleNotFoundError, match="sphinx-mathjax-offline is missing"):
+        built(tmp_path)
+
+
+def test_stored_pictures_come_in_order_with_their_alternatives():
+    def picture(content, alt):
+        data = {"image/png": base64.b64encode(content).decode()}
+        return {"data": data, "metadata": {"image/png": {"alt": alt}}}
+
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "source": "text"},
+            {"outputs": [{"name": "stdout", "text": "1"}, picture(b"one", "first")]},
+            {"outputs": [picture(b"two", "second")]},
+        ]
+    }
+    found = pictures.stored_pictures(notebook)
+    assert found == [(b"one", "first"), (b"two", "second")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pictures_that_a_page_borrows_exist(path):
+    for name, number in re.findall(
+        r"^```\{picture\} (\S+) (\d+)$", path.read_text("utf-8"), re.MULTILINE
+    ):
+        stored = pictures.stored_pictures(json.loads((ROOT / name).read_text("utf-8")))
+        assert 1 <= int(number) <= len(stored)
