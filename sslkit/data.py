@@ -16,7 +16,6 @@ import hashlib
 import importlib.resources
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -286,9 +285,10 @@ def batches(
 
     rng = _random(seed)
 
-    def orders() -> Iterator[NDArray[np.int64]]:
+    def order() -> NDArray[np.int64]:
         # Runs once per epoch; the generator goes on where the last epoch left it.
-        yield rng.permutation(n) if shuffle else np.arange(n)
+        chosen = rng.permutation(n) if shuffle else np.arange(n)
+        return chosen.astype(np.int64)  # NumPy 1 on Windows counts in int32
 
     # On the host: a GPU copy would travel back for every batch.
     with tf.device("CPU"):
@@ -302,9 +302,13 @@ def batches(
         starts = tf.data.Dataset.range(0, n, batch_size)
         return starts.map(lambda start: batch(order, start))
 
-    spec = tf.TensorSpec([n], tf.int64)
-    pipeline = tf.data.Dataset.from_generator(orders, output_signature=spec)
-    pipeline = pipeline.flat_map(epoch)
+    # `from_generator` would be the plain way to draw once per epoch, and takes more
+    # than twice as long per epoch of a small network.
+    once = tf.data.Dataset.range(1)
+    drawn = once.map(
+        lambda _: tf.ensure_shape(tf.numpy_function(order, [], tf.int64), [n])
+    )
+    pipeline = drawn.flat_map(epoch)
     length = tf.data.experimental.assert_cardinality(-(-n // batch_size))
     return pipeline.apply(length).prefetch(tf.data.AUTOTUNE)
 
