@@ -35,7 +35,7 @@ test: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --cov --cov-report=term
-	SSLKIT_SCALE=quick $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 -p no:doctest chapters
+	SSLKIT_SCALE=quick $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 chapters
 
 lab: env
 	$(BIN)/jupyter-lab
@@ -64,4 +64,4 @@ test-lowest:
 	    -e ".[book,test]"
 	.venv-lowest/bin/python -m pytest
 	SSLKIT_SCALE=quick .venv-lowest/bin/python -m pytest --nbval-lax \
-	    --nbval-cell-timeout=300 -p no:doctest chapters
+	    --nbval-cell-timeout=300 chapters
