@@ -105,7 +105,8 @@ class Run:
             spread: Standard deviation over the `n` seeds or draws. `None` when
                 nothing was repeated.
             n: Number of seeds or draws.
-            cpu_seconds: Processor time that the figure cost.
+            cpu_seconds: Processor time that making the encoder took, by training or
+                fitting.
 
         Raises:
             ValueError: If the id was used before, the unit is unknown, the value is
