@@ -9,9 +9,9 @@ function comes from::
 
 import os
 
-# TensorFlow's C++ core writes start-up notices to stderr. A notebook stores them as
-# output, so they are silenced here, before anything imports TensorFlow; a level
-# that the user has set already is kept.
+# TensorFlow's C++ core writes notices to stderr, which notebooks would store as output.
+# This silences those of running code, XLA's among them; `sslkit.record` silences those
+# of the import. A level that the user has set already is kept.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"

@@ -1,14 +1,11 @@
 """Fixtures shared by the tests."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from sslkit import data
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @pytest.fixture(scope="session")
