@@ -1,9 +1,12 @@
 """Loss functions, as pure functions of `keras.ops` (chapters *Model building* on).
 
 Each returns one value per image, so that the choice between sum and mean is made,
-and seen, where the loss is used.
+and seen, where the loss is used. A loss that is a sum of terms returns the terms by
+name.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -36,7 +39,7 @@ def squared_error(x: Any, x_hat: Any) -> Any:
         [196. 196.]
     """
     _same_shape(x, x_hat, "x_hat")
-    return _sum_over_pixels(ops.square(ops.subtract(x, x_hat)))
+    return _sum_but_batch(ops.square(ops.subtract(x, x_hat)))
 
 
 def bernoulli_nll(x: Any, logits: Any) -> Any:
@@ -70,10 +73,245 @@ def bernoulli_nll(x: Any, logits: Any) -> Any:
         - ops.multiply(logits, x)
         + ops.log1p(ops.exp(-ops.abs(logits)))
     )
-    return _sum_over_pixels(nll)
+    return _sum_but_batch(nll)
 
 
-def _same_shape(x: Any, other: Any, name: str) -> None:
+def gaussian_nll(x: Any, mean: Any, sigma: float) -> Any:
+    r"""Negative log-likelihood of pixels under Gaussians of one fixed width.
+
+    $$\frac{1}{2\sigma^2} \lVert x - m \rVert^2 + \frac{n}{2} \log(2 \pi \sigma^2)$$
+
+    with $n$ pixels and mean image $m$. It is a density and may be negative.
+
+    Args:
+        x: Images, `[batch, ...]`.
+        mean: Means $m$, same shape.
+        sigma: Standard deviation $\sigma$ of a pixel, above 0, in units of the
+            range of a pixel.
+
+    Returns:
+        Negative log-densities in nats, `[batch]`.
+
+    Raises:
+        ValueError: If the two shapes differ or `sigma` is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.zeros((1, 2, 2))
+        >>> print(np.asarray(gaussian_nll(x, x, sigma=1.0)).round(4))  # 2 log(2 pi)
+        [3.6758]
+    """
+    if not 0 < sigma < math.inf:
+        raise ValueError(
+            f"sigma must be above 0, got {sigma!r}: pass the standard deviation of a "
+            "pixel around its mean, say 0.1."
+        )
+    _same_shape(x, mean, "mean")
+    pixels = math.prod(x.shape[1:])
+    constant = pixels / 2 * math.log(2 * math.pi * sigma**2)
+    return squared_error(x, mean) / (2 * sigma**2) + constant
+
+
+def gaussian_kl(mu: Any, log_var: Any) -> Any:
+    r"""Kullback-Leibler divergence of a diagonal Gaussian from the standard one.
+
+    $$D_{\mathrm{KL}}\bigl(\mathcal{N}(\mu, \operatorname{diag} \sigma^2) \,\Vert\,
+      \mathcal{N}(0, I)\bigr)
+      = \tfrac12 \sum_{j=1}^{d} \bigl(\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2\bigr)$$
+
+    Kingma & Welling, arXiv 1312.6114, appendix B.
+
+    Args:
+        mu: Means, `[batch, d]`.
+        log_var: Logarithms of the variances $\log \sigma^2$, `[batch, d]`.
+
+    Returns:
+        Divergences in nats, `[batch]`, at least 0.
+
+    Raises:
+        ValueError: If the two shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> mu = np.array([[1.0, 2.0]])
+        >>> print(np.asarray(gaussian_kl(mu, np.zeros((1, 2)))))  # (1 + 4) / 2
+        [2.5]
+    """
+    _same_shape(mu, log_var, "log_var", "mu")
+    # expm1 keeps the digits that exp(v) - 1 loses for a variance close to 1.
+    terms = ops.square(mu) + ops.expm1(log_var) - log_var
+    return _sum_but_batch(terms) / 2
+
+
+def elbo_terms(nll: Any, mu: Any, log_var: Any) -> dict[str, Any]:
+    r"""The two terms of the negative evidence lower bound, image by image.
+
+    $$-\mathrm{ELBO}(x) = \underbrace{-\mathbb{E}_{q(z \mid x)}
+      \log p(x \mid z)}_{\text{reconstruction}}
+      + \underbrace{D_{\mathrm{KL}}(q(z \mid x) \Vert p(z))}_{\text{kl}}$$
+
+    Both are sums: over pixels and over latent variables. Taking the mean over pixels
+    in one of them only is the same as multiplying the other by their number.
+
+    Args:
+        nll: $-\log p(x \mid z)$ for one draw of $z$ per image, `[batch]`, such as
+            `bernoulli_nll` returns.
+        mu: Means of $q(z \mid x)$, `[batch, d]`.
+        log_var: Logarithms of its variances, `[batch, d]`.
+
+    Returns:
+        `{"reconstruction": [batch], "kl": [batch]}`, in nats.
+
+    Raises:
+        ValueError: If `mu` and `log_var` differ in shape, or `nll` is no vector.
+    """
+    if len(nll.shape) != 1:
+        raise ValueError(
+            f"nll must have shape [batch], got {tuple(nll.shape)}: sum it over the "
+            "pixels of each image."
+        )
+    return {"reconstruction": nll, "kl": gaussian_kl(mu, log_var)}
+
+
+def importance_weighted_bound(log_w: Any) -> Any:
+    r"""Lower bound on the log-likelihood from K importance samples.
+
+    $$\mathcal{L}_K(x) = \log \frac1K \sum_{k=1}^{K} w_k, \qquad
+      w_k = \frac{p(x \mid z_k)\, p(z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x)$$
+
+    Its expectation is the ELBO for $K = 1$, does not fall when $K$ grows, and tends
+    to $\log p(x)$. Burda, Grosse & Salakhutdinov, arXiv 1509.00519, theorem 1.
+
+    Args:
+        log_w: Logarithms of the weights, `[K, batch]`.
+
+    Returns:
+        Bounds in nats, `[batch]`.
+
+    Raises:
+        ValueError: If `log_w` has another rank.
+
+    Example:
+        >>> import numpy as np
+        >>> bound = importance_weighted_bound(np.log([[1.0], [3.0]]))  # log 2
+        >>> print(np.asarray(bound).round(4))
+        [0.6931]
+    """
+    if len(log_w.shape) != 2:
+        raise ValueError(
+            f"log_w must have shape [K, batch], got {tuple(log_w.shape)}: stack the "
+            "draws along the first axis."
+        )
+    return ops.logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
+
+
+def discriminator_terms(real_logits: Any, fake_logits: Any) -> dict[str, Any]:
+    r"""What the discriminator minimises: cross-entropy of real against fake.
+
+    $$-\log \sigma(a_{\text{real}}) \quad\text{and}\quad
+      -\log \bigl(1 - \sigma(a_{\text{fake}})\bigr)$$
+
+    Goodfellow et al., arXiv 1406.2661, equation 1, with the sign changed. A
+    discriminator that cannot tell has $\log 2$ for each. "Real" means drawn from the
+    distribution to be matched: images in a GAN, the prior in an adversarial
+    autoencoder.
+
+    Args:
+        real_logits: Outputs before the sigmoid for real inputs, `[batch, 1]`.
+        fake_logits: The same for fake ones.
+
+    Returns:
+        `{"real": [batch], "fake": [batch]}`, in nats.
+
+    Example:
+        >>> import numpy as np
+        >>> terms = discriminator_terms(np.zeros((1, 1)), np.zeros((1, 1)))
+        >>> print({name: round(float(value[0]), 4) for name, value in terms.items()})
+        {'real': 0.6931, 'fake': 0.6931}
+    """
+    return {
+        "real": _sum_but_batch(ops.softplus(ops.negative(real_logits))),
+        "fake": _sum_but_batch(ops.softplus(fake_logits)),
+    }
+
+
+def non_saturating(fake_logits: Any) -> Any:
+    r"""What the generator minimises: $-\log \sigma(a_{\text{fake}})$.
+
+    Goodfellow et al., arXiv 1406.2661, section 3. It has the fixed point of
+    $\log(1 - \sigma(a))$, the game's own loss, and a gradient where that one has
+    none: while the discriminator still wins.
+
+    Args:
+        fake_logits: Outputs of the discriminator before the sigmoid, `[batch, 1]`.
+
+    Returns:
+        Losses in nats, `[batch]`.
+
+    Example:
+        >>> import numpy as np
+        >>> print(np.asarray(non_saturating(np.zeros((1, 1)))).round(4))
+        [0.6931]
+    """
+    return _sum_but_batch(ops.softplus(ops.negative(fake_logits)))
+
+
+def critic_terms(real_scores: Any, fake_scores: Any, gradients: Any) -> dict[str, Any]:
+    r"""What the critic of a Wasserstein GAN minimises, with gradient penalty.
+
+    $$c(\text{fake}) - c(\text{real}) \quad\text{and}\quad
+      \bigl(\lVert \nabla_{\bar x}\, c(\bar x) \rVert - 1\bigr)^2$$
+
+    Gulrajani et al., arXiv 1704.00028, equation 3, which weights the penalty by 10.
+
+    Args:
+        real_scores: The critic's scores $c$ of real inputs, `[batch, 1]`.
+        fake_scores: Its scores of fake inputs, `[batch, 1]`.
+        gradients: Its gradient at points $\bar x$ drawn uniformly between pairs of
+            real and fake inputs, `[batch, ...]`.
+
+    Returns:
+        `{"wasserstein": [batch], "penalty": [batch]}`.
+    """
+    # In float16 the squares would underflow. The small number keeps the derivative
+    # of the root finite at zero.
+    squares = ops.square(ops.cast(gradients, "float32"))
+    norm = ops.sqrt(_sum_but_batch(squares) + 1e-12)
+    return {
+        "wasserstein": _sum_but_batch(fake_scores - real_scores),
+        "penalty": ops.square(norm - 1.0),
+    }
+
+
+def contraction(
+    encoder: Callable[[Any], Any], x: Any, v: Any, eps: float = 1e-2
+) -> Any:
+    r"""Squared Frobenius norm of the encoder's Jacobian, from one random direction.
+
+    $$\lVert J_f(x) \rVert_F^2 = \mathbb{E}_{v \sim \mathcal{N}(0, I)}
+      \lVert J_f(x)\, v \rVert^2 \approx
+      \lVert f(x + \epsilon v) - f(x) \rVert^2 / \epsilon^2$$
+
+    The penalty of contractive autoencoders (Rifai et al. 2011), by finite difference,
+    so that no Jacobian is ever formed.
+
+    Args:
+        encoder: Function $f$ from `[batch, ...]` to `[batch, d]`.
+        x: Images, `[batch, ...]`.
+        v: Directions of the same shape, drawn from a standard Gaussian.
+        eps: Length of the step, above 0.
+
+    Returns:
+        One estimate per image, `[batch]`.
+
+    Raises:
+        ValueError: If `x` and `v` differ in shape.
+    """
+    _same_shape(x, v, "v")
+    return _sum_but_batch(ops.square((encoder(x + eps * v) - encoder(x)) / eps))
+
+
+def _same_shape(x: Any, other: Any, name: str, first: str = "x") -> None:
     # Inside a traced function the batch size is unknown (None) and matches any.
     shapes = tuple(x.shape), tuple(other.shape)
     same = len(shapes[0]) == len(shapes[1]) and all(
@@ -81,10 +319,10 @@ def _same_shape(x: Any, other: Any, name: str) -> None:
     )
     if not same:
         raise ValueError(
-            f"x and {name} must have the same shape, got {shapes[0]} and "
-            f"{shapes[1]}: reshape {name} to the shape of the images."
+            f"{first} and {name} must have the same shape, got {shapes[0]} and "
+            f"{shapes[1]}: reshape {name} to the shape of {first}."
         )
 
 
-def _sum_over_pixels(values: Any) -> Any:
+def _sum_but_batch(values: Any) -> Any:
     return ops.sum(values, axis=tuple(range(1, len(values.shape))))
