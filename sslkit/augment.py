@@ -429,6 +429,36 @@ class GaussianNoise(_Augmentation):
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
+class Binarise(_Augmentation):
+    """Make each pixel 0 or 1, with its grey level as the probability of 1.
+
+    Drawn anew for each batch: the "dynamic binarisation" under which likelihoods of
+    MNIST are published (Burda et al., arXiv 1509.00519, section 5.1). For test images,
+    which are to stay the same, see `sslkit.data.binarise`.
+
+    Args:
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Example:
+        >>> import numpy as np
+        >>> grey = np.full((1, 28, 28), 0.5, "float32")
+        >>> drawn = Binarise(seed=0)(grey, training=True)
+        >>> print(np.unique(drawn))
+        [0. 1.]
+    """
+
+    def __init__(self, *, seed: int, **kwargs: Any) -> None:
+        """Keep the seed; see the class for the arguments."""
+        super().__init__(seed, **kwargs)
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        lots = keras.random.uniform(ops.shape(images), seed=self.generator)
+        return ops.cast(lots < ops.cast(images, "float32"), images.dtype)
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
 class RandomMask(_Augmentation):
     """Black out an exact share of the square patches of each image.
 

@@ -242,6 +242,33 @@ def unit_interval(images: ArrayLike) -> NDArray[np.float32]:
     return np.divide(images, 255, dtype=np.float32)
 
 
+def binarise(images: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw black-and-white images: the probability of ink is the grey level.
+
+    Every seed gives other images. Published likelihoods of "dynamically binarised"
+    MNIST draw anew each time an image is used, in training (`sslkit.augment.Binarise`)
+    as in testing (Salakhutdinov & Murray 2008 fixed one draw instead, which is harder).
+
+    Args:
+        images: uint8 `[n, height, width]`.
+        seed: Seed of the draw, from 0.
+
+    Returns:
+        uint8 images of the same shape, 0 or 255.
+
+    Raises:
+        ValueError: If the images have another type or rank.
+
+    Example:
+        >>> np.unique(binarise(np.full((1, 28, 28), 128, "uint8"))).tolist()
+        [0, 255]
+    """
+    images = _check_images(images)
+    _check_integer("seed", seed, least=0)
+    ink = _random(seed).uniform(size=images.shape) < images / 255
+    return np.where(ink, np.uint8(255), np.uint8(0))
+
+
 def batches(
     images: ArrayLike, batch_size: int = 256, shuffle: bool = True, seed: int = 0
 ) -> "tf.data.Dataset":

@@ -18,6 +18,7 @@ MAKERS = {
     "flip": lambda seed=0, **kw: augment.RandomFlip("vertical", seed=seed, **kw),
     "noise": lambda seed=0, **kw: augment.GaussianNoise(0.1, seed=seed, **kw),
     "mask": lambda seed=0, **kw: augment.RandomMask(4, 0.75, seed=seed, **kw),
+    "binarise": lambda seed=0, **kw: augment.Binarise(seed=seed, **kw),
 }
 every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 every_warp = pytest.mark.parametrize("name", ["affine", "rotation", "crop"])
@@ -206,6 +207,37 @@ def test_noise_on_black_has_the_mean_of_a_rectified_gaussian():
     assert noisy.mean() == pytest.approx(0.2 / np.sqrt(2 * np.pi), rel=0.02)
 
 
+def test_binarised_pixels_are_coins_with_the_grey_level_as_probability():
+    levels = np.linspace(0, 1, 28, dtype="float32")
+    grey = np.tile(levels, (100, 28, 1))
+    layer = MAKERS["binarise"]()
+    first, second = (layer(grey, training=True).numpy() for _ in range(2))
+    assert set(np.unique(first)) == {0, 1}
+    for level, column, later in zip(
+        levels.astype("float64"), first.T, second.T, strict=True
+    ):
+        ink, both = int(column.sum()), int((column * later).sum())
+        assert scipy.stats.binomtest(ink, 2800, level).pvalue > 1e-5
+        # Independent from pixel to pixel, from image to image and from call to call.
+        assert scipy.stats.binomtest(both, 2800, level**2).pvalue > 1e-5
+    middle = first[:, :, 14]
+    assert_independent(middle[:, :5].T)
+
+
+def test_black_and_white_stay_as_they_are_when_binarised(images):
+    extreme = (images > 0.5).astype("float32")
+    unchanged = MAKERS["binarise"]()(extreme, training=True)
+    np.testing.assert_array_equal(unchanged, extreme)
+
+
+def test_binarising_in_half_precision_draws_the_same_coins(images):
+    expected = MAKERS["binarise"]()(images, training=True).numpy()
+    half = MAKERS["binarise"](dtype="float16")(images.astype("float16"), training=True)
+    assert keras.backend.standardize_dtype(half.dtype) == "float16"
+    # Rounding a grey level may tip a coin, of which there are 12,544.
+    assert np.mean(half.numpy() != expected) < 2e-3
+
+
 @pytest.mark.parametrize(
     "patch, ratio, hidden",
     [(4, 0.75, 37), (7, 0.75, 12), (14, 0.5, 2), (2, 0.15, 29), (1, 0.1, 78)],
@@ -271,7 +303,8 @@ def test_range_shape_and_dtype_are_kept(make, images):
     changed = make()(extreme, training=True).numpy()
     assert changed.shape == extreme.shape and changed.dtype == np.float32
     assert changed.min() >= 0 and changed.max() <= 1
-    assert np.abs(changed - extreme).max() > 0
+    # Black and white pixels are certain of their colour.
+    assert (np.abs(changed - extreme).max() > 0) == (make is not MAKERS["binarise"])
     assert make().compute_output_shape((None, 28, 28)) == (None, 28, 28)
 
 
@@ -281,7 +314,7 @@ def test_channels_move_together_and_as_without_a_channel_axis(make, images):
     with_axis = make()(images[..., None], training=True).numpy()
     np.testing.assert_array_equal(with_axis[..., 0], plain)
     coloured = make()(np.stack([images, images / 2], -1), training=True).numpy()
-    if make is not MAKERS["noise"]:
+    if make not in (MAKERS["noise"], MAKERS["binarise"]):
         np.testing.assert_allclose(coloured[..., 0], plain, atol=1e-6)
         np.testing.assert_allclose(coloured[..., 1], plain / 2, atol=1e-6)
 
@@ -338,7 +371,7 @@ def test_configuration_and_saved_model_make_the_same_layer(make, images, tmp_pat
     assert copy.name == "change"
 
 
-@every
+@pytest.mark.parametrize("make", list(MAKERS.values())[:-1], ids=list(MAKERS)[:-1])
 def test_half_precision_input_and_policy_are_safe(make, images):
     expected = make()(images, training=True).numpy()
     half = make(dtype="float16")(images.astype("float16"), training=True)
@@ -367,7 +400,7 @@ def test_a_model_with_a_warp_trains_without_xla_and_says_so(images, name):
     model.fit(images, images, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["flip", "noise", "mask"])
+@pytest.mark.parametrize("name", ["flip", "noise", "mask", "binarise"])
 def test_the_other_layers_can_be_compiled_by_xla(images, name):
     model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
     model.compile(optimizer="sgd", loss="mse", jit_compile=True)
@@ -414,6 +447,7 @@ def test_unscaled_pixels_are_refused(make, images):
         (lambda: augment.RandomMask(4, 1.0, seed=0), "ratio must .*got 1.0"),
         (lambda: augment.RandomMask(4, 75, seed=0), "ratio must .*got 75"),
         (lambda: augment.RandomCrop(2, seed=None), "seed must .*got None"),
+        (lambda: augment.Binarise(seed=1.0), "seed must .*got 1.0"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(make, message):

@@ -22,6 +22,7 @@ import mlxtend.data
 import numpy as np
 import pooch
 import pytest
+import scipy.stats
 
 from sslkit import data, download
 
@@ -948,7 +949,7 @@ def test_unit_interval_divides_by_255():
     assert scaled.min() == 0 and scaled.max() == 1
 
 
-@pytest.mark.parametrize("function", [data.unit_interval, data.batches])
+@pytest.mark.parametrize("function", [data.unit_interval, data.batches, data.binarise])
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -963,6 +964,31 @@ def test_unit_interval_divides_by_255():
 def test_images_of_another_type_or_rank_are_refused(function, images, message):
     with pytest.raises(ValueError, match=message):
         function(images)
+
+
+def test_binarised_pixels_are_coins_with_the_grey_level_as_probability():
+    grey = np.tile(np.arange(256, dtype="uint8"), (50, 20, 1))
+    first, second = data.binarise(grey, seed=0), data.binarise(grey, seed=1)
+    assert first.dtype == np.uint8 and set(np.unique(first)) == {0, 255}
+    for level in range(256):
+        ink = first[..., level] == 255, second[..., level] == 255
+        for drawn, p in ((ink[0], level / 255), (ink[0] & ink[1], (level / 255) ** 2)):
+            count = int(drawn.sum())
+            assert scipy.stats.binomtest(count, 1000, p).pvalue > 1e-6
+
+
+def test_a_seed_fixes_the_binarised_images_and_the_originals_stay():
+    grey = np.full((2, 28, 28), 128, "uint8")
+    np.testing.assert_array_equal(data.binarise(grey, 3), data.binarise(grey, seed=3))
+    assert (data.binarise(grey, 3) != data.binarise(grey, 4)).any()
+    assert (data.binarise(grey) == data.binarise(grey, seed=0)).all()
+    assert (grey == 128).all()
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_binarise_needs_a_seed(seed):
+    with pytest.raises(ValueError, match="seed must"):
+        data.binarise(np.zeros((1, 28, 28), "uint8"), seed)
 
 
 def test_batches_hold_each_image_once_per_epoch_in_another_order():
