@@ -342,6 +342,46 @@ def cluster_probe(split: Features, seeds: Sequence[int] = (0, 1, 2)) -> Spread:
     )
 
 
+def protocol(
+    encoders: Encoder | Sequence[Encoder], dataset: data.Dataset, on: str = "val"
+) -> dict[str, float | Spread]:
+    """Put an encoder through every probe, each with its default settings.
+
+    Args:
+        encoders: An encoder, or several that differ in their seed only.
+        dataset: What `sslkit.data.load_mnist` returned.
+        on: As for `features`.
+
+    Returns:
+        `knn`, `linear` and `rank` (effective rank of the judged features): a number,
+        or mean and spread over several encoders. `shot1`, `shot5`, `shot10`,
+        `shot16`: `few_label_probe` of the first encoder, over draws. `cluster`:
+        `cluster_probe` of the first encoder, over seeds of k-means. Accuracies are
+        fractions.
+
+    Raises:
+        ValueError: As `features` and the probes do.
+    """
+    group = [encoders] if callable(encoders) else list(encoders)
+    splits = [features(encoder, dataset, on) for encoder in group]
+    once = [
+        {
+            "knn": knn_probe(split),
+            "linear": linear_probe(split).accuracy,
+            "rank": metrics.effective_rank(split.h_eval),
+        }
+        for split in splits
+    ]
+    scores: dict[str, float | Spread] = {
+        key: value if len(once) == 1 else spread(each[key] for each in once)
+        for key, value in once[0].items()
+    }
+    few = few_label_probe(splits[0])
+    scores.update({f"shot{shots}": score for shots, score in few.items()})
+    scores["cluster"] = cluster_probe(splits[0])
+    return scores
+
+
 def spread(values: Any) -> Spread:
     """Mean and sample standard deviation of repeated measurements.
 

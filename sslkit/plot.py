@@ -53,6 +53,32 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         ValueError: If `alt` is empty or too short to say anything.
     """
+    bundle, metadata = _bundle(figure, alt)
+    display(bundle, metadata=metadata, raw=True)
+
+
+class Live:
+    """A place in a notebook where one figure takes the place of the one before.
+
+    Args:
+        alt: What the last figure shows, as for `show`.
+    """
+
+    def __init__(self, alt: str) -> None:
+        """Take the text alternative; nothing is shown yet."""
+        self.alt = alt
+        self.handle: Any = None
+
+    def draw(self, figure: Figure) -> None:
+        """Show a figure instead of the last one."""
+        bundle, metadata = _bundle(figure, self.alt)
+        if self.handle is None:
+            self.handle = display(bundle, metadata=metadata, raw=True, display_id=True)
+        else:
+            self.handle.update(bundle, metadata=metadata, raw=True)
+
+
+def _bundle(figure: Figure, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
     if len(alt.split()) < 5:
         raise ValueError(f"alt must describe the figure in a sentence, got {alt!r}.")
     buffer = io.BytesIO()
@@ -62,7 +88,7 @@ def show(figure: Figure, alt: str) -> None:
     png = base64.b64encode(buffer.getvalue()).decode("ascii")
     # Whatever cannot show a picture falls back to the text.
     bundle = {"image/png": png, "text/plain": f"Figure: {alt}"}
-    display(bundle, metadata={"image/png": shown}, raw=True)
+    return bundle, {"image/png": shown}
 
 
 @matplotlib.rc_context(STYLE)
@@ -213,4 +239,160 @@ def histograms(
         axes.set(ylabel="pixels", title=name)
         axes.yaxis.set_minor_formatter(NullFormatter())
     rows[-1].set_xlabel(xlabel)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def image_grid(
+    images: ArrayLike,
+    xlabel: str = "",
+    ylabel: str = "",
+    extent: tuple[float, float, float, float] | None = None,
+) -> Figure:
+    """Images side by side without gaps: samples, or a decoder over a grid of codes.
+
+    Args:
+        images: `[rows, columns, height, width]` in [0, 1].
+        xlabel: What changes from left to right.
+        ylabel: What changes from bottom to top.
+        extent: Values at the left, right, bottom and top edge, for ticks; no ticks
+            without.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the array has another rank, or values outside [0, 1] by more
+            than rounding.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4:
+        raise ValueError(
+            f"images must have shape [rows, columns, height, width], got "
+            f"{images.shape}."
+        )
+    if images.min() < -1e-3 or images.max() > 1 + 1e-3:
+        raise ValueError(
+            f"images must lie in [0, 1], got {images.min():.3g} to "
+            f"{images.max():.3g}: undo the scaling, or clip and say so."
+        )
+    rows, columns = images.shape[:2]
+    mosaic = images.transpose(0, 2, 1, 3).reshape(
+        rows * images.shape[2], columns * images.shape[3]
+    )
+    width = min(WIDTH, 0.45 * columns + 0.6)
+    figure = Figure(figsize=(width, (width - 0.6) * rows / columns + 0.5))
+    axes = figure.subplots()
+    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if extent is None:
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def code_maps(
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    limit: float | None = None,
+    rings: Sequence[float] = (),
+) -> Figure:
+    """Codes of two numbers, one panel beside the other, coloured by digit.
+
+    Args:
+        panels: Codes `[n, 2]` and digits `[n]` by title. Each point is drawn as its
+            digit, so that colour is not needed to tell them apart.
+        limit: Largest coordinate shown either way; chosen for each panel if left out.
+        rings: Radii of dashed circles, such as 1 and 2 standard deviations of a prior.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(WIDTH, WIDTH / len(panels) + 0.4))
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, (codes, digits)) in zip(row, panels.items(), strict=True):
+        codes, digits = np.asarray(codes), np.asarray(digits)
+        for digit in np.unique(digits):
+            x, y = codes[digits == digit].T
+            colour = matplotlib.colormaps["tab10"](int(digit) % 10)
+            axes.scatter(x, y, s=14, color=colour, marker=f"${digit}$", linewidths=0.2)
+        for radius in rings:
+            turn = np.linspace(0, 2 * np.pi, 100)
+            circle = radius * np.cos(turn), radius * np.sin(turn)
+            axes.plot(*circle, color="#000000", lw=0.8, ls="--", marker="")
+        axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+        if limit is not None:
+            axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def landscapes(
+    panels: Mapping[str, Mapping[str, ArrayLike]],
+    surfaces: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | None = None,
+    surface_label: str = "",
+    xlabel: str = "$x_1$",
+    ylabel: str = "$x_2$",
+    limit: float = 3.0,
+    columns: int = 3,
+) -> Figure:
+    """Points in the plane over a coloured surface, one panel a moment or a model.
+
+    Args:
+        panels: By title, sets of points `[n, 2]` by name.
+        surfaces: By title, a grid `x [m]`, `y [k]` and values `[k, m]`, all panels on
+            one colour scale.
+        surface_label: What the colours mean.
+        xlabel: Label of the horizontal axes.
+        ylabel: Label of the vertical axes.
+        limit: Largest coordinate shown either way.
+        columns: Panels a row.
+
+    Returns:
+        The figure.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    bar = 0.8 * bool(surfaces)
+    side = min(3.4, (WIDTH - bar) / columns)
+    figure = Figure(figsize=(side * columns + bar, (side + 0.15) * rows + 0.6))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    values = [np.asarray(z) for _, _, z in (surfaces or {}).values()]
+    low, high = (
+        (min(map(np.min, values)), max(map(np.max, values))) if values else (0, 1)
+    )
+    mesh = None
+    for axes, (title, sets) in zip(grid.flat, panels.items(), strict=False):
+        if surfaces and title in surfaces:
+            mesh = axes.pcolormesh(
+                *surfaces[title], cmap="cividis", vmin=low, vmax=high, shading="auto"
+            )
+        for i, (name, points) in enumerate(sets.items()):
+            axes.plot(
+                *np.asarray(points).T,
+                ls="",
+                marker=MARKERS[i],
+                ms=2.5,
+                alpha=0.7,
+                color=("#FFFFFF", "#D55E00", "#009E73")[i] if surfaces else COLOURS[i],
+                mec="#000000" if surfaces and i == 0 else None,
+                mew=0.2,
+                label=name,
+            )
+        axes.set(
+            title=title, aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit)
+        )
+        axes.grid(False)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    for axes in list(grid.flat)[: len(panels)][-columns:]:  # the lowest of each column
+        axes.set_xlabel(xlabel)
+        axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(ylabel)
+    if mesh is not None:
+        figure.colorbar(mesh, ax=grid, label=surface_label, shrink=0.8)
+    handles, names = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
     return figure

@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,8 +21,30 @@ from sslkit import data
 SCALES = ("quick", "full")
 """`quick`: the 5,000-image sample, seconds. `full`: all of MNIST, minutes."""
 
-UNITS = ("fraction", "squared error per image", "squared error per pixel")
-"""Units a result may have. A fraction is shown as per cent."""
+UNITS = {
+    "fraction": (100, ".2f", " %"),
+    "squared error per image": (1, ".2f", ""),
+    "squared error per pixel": (1, ".5f", ""),
+    "nats per image": (1, ".2f", ""),
+    "area under the curve": (1, ".3f", ""),
+    "Fréchet distance": (1, ".2f", ""),
+    "digits": (1, ".0f", ""),
+    "directions": (1, ".1f", ""),
+    "parameters": (1, ",.0f", ""),
+}
+"""Units a result may have: by what it is multiplied, its format and its suffix."""
+
+PROBES = {
+    "knn": "20 nearest neighbours",
+    "linear": "linear probe",
+    "shot1": "1 label per class",
+    "shot5": "5 labels per class",
+    "shot10": "10 labels per class",
+    "shot16": "16 labels per class",
+    "cluster": "k-means clusters",
+    "rank": "effective rank",
+}
+"""What `sslkit.evaluate.protocol` measures, in words."""
 
 T = TypeVar("T")
 
@@ -101,7 +123,7 @@ class Run:
             id: Name of the figure, `method.measure`, such as `"ae64.knn"`.
             value: The figure, or its mean over `n` seeds or draws.
             what: A few words that say what was measured.
-            unit: One of `UNITS`.
+            unit: A key of `UNITS`.
             spread: Standard deviation over the `n` seeds or draws. `None` when
                 nothing was repeated.
             n: Number of seeds or draws.
@@ -121,7 +143,7 @@ class Run:
         if id in self.results:
             raise ValueError(f"id {id!r} was recorded already: give each its own name.")
         if unit not in UNITS:
-            raise ValueError(f"unit must be one of {UNITS}, got {unit!r}.")
+            raise ValueError(f"unit must be one of {tuple(UNITS)}, got {unit!r}.")
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError(f"value of {id!r} must be finite, got {value}.")
         if (spread is None) != (n == 1):
@@ -139,6 +161,49 @@ class Run:
         }
         runs = f"{n} run" + "s" * (n > 1)
         print(f"{id} = {format_value(value, unit, spread)} ({what}; {runs})")
+
+    def encoder(
+        self,
+        name: str,
+        scores: Mapping[str, Any],
+        *,
+        what: str,
+        parameters: int,
+        cpu_seconds: float,
+    ) -> None:
+        """State all figures of an encoder: its row on the page *Comparison*.
+
+        Args:
+            name: First part of the ids, such as `"vae"`.
+            scores: Answer of `sslkit.evaluate.protocol`, on the test set.
+            what: Name of the encoder as readers see it, without a comma.
+            parameters: Number of parameters of the encoder.
+            cpu_seconds: Processor time that making it took.
+
+        Raises:
+            ValueError: If `what` holds a comma, or as `result` does.
+        """
+        if "," in what:
+            raise ValueError(f"what must hold no comma, got {what!r}.")
+        for key, asked in PROBES.items():
+            # A mean over seeds or draws has a spread (`evaluate.Spread`).
+            score = scores[key]
+            value, sd, n = score if isinstance(score, tuple) else (score, None, 1)
+            self.result(
+                f"{name}.{key}",
+                value,
+                what=f"{what}, {asked}",
+                unit="directions" if key == "rank" else "fraction",
+                spread=sd,
+                n=n,
+                cpu_seconds=cpu_seconds,
+            )
+        self.result(
+            f"{name}.parameters",
+            parameters,
+            what=f"{what}, parameters of the encoder",
+            unit="parameters",
+        )
 
 
 _current: Run | None = None
@@ -211,7 +276,7 @@ def format_value(value: float, unit: str, spread: float | None = None) -> str:
 
     Args:
         value: The figure.
-        unit: One of `UNITS`.
+        unit: A key of `UNITS`.
         spread: Standard deviation, or `None`.
 
     Returns:
@@ -223,14 +288,10 @@ def format_value(value: float, unit: str, spread: float | None = None) -> str:
         >>> format_value(13.8663, "squared error per image")
         '13.87'
     """
-    scaling, digits, suffix = {
-        "fraction": (100, 2, " %"),
-        "squared error per image": (1, 2, ""),
-        "squared error per pixel": (1, 5, ""),
-    }[unit]
-    text = f"{scaling * value:.{digits}f}"
+    scaling, layout, suffix = UNITS[unit]
+    text = f"{scaling * value:{layout}}"
     if spread is not None:
-        text += f" ± {scaling * spread:.{digits}f}"
+        text += f" ± {scaling * spread:{layout}}"
     return text + suffix
 
 

@@ -282,6 +282,152 @@ def test_nothing_recorded_yet(env, caplog):
     assert "none, run make run" in caplog.text
 
 
+# --- the comparison of encoders ---------------------------------------------------
+
+EVERY = {
+    "raw.knn": {**KNN, "what": "raw pixels, kNN", "spread": None, "n": 1}
+    | {"cpu_seconds": 0.0},
+    "raw.shot10": {**KNN, "value": 0.7312, "spread": 0.0151, "n": 10},
+    "ae64.knn": KNN,
+    "ae64.shot10": {**KNN, "value": 0.7, "spread": 0.02, "n": 10},
+    "ae64.rank": {**KNN, "value": 40.26, "spread": 0.5, "unit": "directions"},
+    "ae64.parameters": {**PCA, "value": 1125290, "unit": "parameters"},
+    "ae64.test_mse": {
+        **KNN,
+        "value": 0.00378,
+        "spread": 0.00002,
+        "unit": "squared error per pixel",
+    },
+    "conv.knn": {**KNN, "what": "conv | AE, kNN", "value": 0.98},
+    "conv.shot10": {**KNN, "value": 0.8, "spread": 0.02, "n": 10},
+    "conv.test_mse": {**PCA, "value": 0.003, "unit": "squared error per pixel"},
+    "pca30.test_sse": PCA,
+}
+NOTEBOOK = "](/chapters/mnist/evaluation.ipynb)"
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Return a function that runs a directive of the comparison on these figures."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    path = tmp_path / "data" / "results.json"
+
+    def run(kind, content, figures=EVERY):
+        path.write_text(json.dumps(figures))
+        app = SimpleNamespace(outdir=tmp_path / "_build" / "html")
+        self = SimpleNamespace(
+            env=SimpleNamespace(
+                srcdir=str(tmp_path), note_dependency=lambda _: None, app=app
+            ),
+            content=content.split("\n"),
+            content_offset=3,
+            get_location=lambda: "page.md:7",
+            parse_text_to_nodes=lambda text: [nodes.Text(text)],
+            state=SimpleNamespace(
+                nested_parse=lambda lines, _, node: node.append(
+                    nodes.paragraph("", *[nodes.Text(line) for line in lines])
+                )
+            ),
+        )
+        (node,) = kind.run(self)
+        return node
+
+    return run
+
+
+def rows_of(text):
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+    ]
+
+
+def test_comparison_has_a_row_for_each_listed_encoder_in_that_order(page, caplog):
+    text = page(results.Comparison, "raw\n\n  ae64  \nconv").astext()
+    heads, rule, raw, ae64, conv = rows_of(text)
+    assert {len(row) for row in (heads, rule, raw, ae64, conv)} == {12}
+    assert dict(zip(heads, ae64, strict=True)) == {
+        "encoder": "[AE-64" + NOTEBOOK,
+        "error": "0.00378 ±\xa00.00002",
+        "kNN %": "97.1 ±\xa00.0",
+        "linear %": "",
+        "1 label %": "",
+        "5 labels %": "",
+        "10 labels %": "70.0 ±\xa02.0",
+        "16 labels %": "",
+        "clusters %": "",
+        "rank": "40.3 ±\xa00.5",
+        "parameters": "1,125,290",
+        "CPU s": "1,261",
+    }
+    assert raw[0] == "[raw pixels" + NOTEBOOK
+    assert (raw[1], raw[2], raw[6], raw[-1]) == ("", "97.1", "73.1 ±\xa01.5", "0")
+    assert conv[0] == "[conv \\| AE" + NOTEBOOK
+    assert caplog.records == []
+
+
+def test_comparison_warns_of_an_unknown_encoder(page, caplog):
+    # Beginning like a known name is not enough.
+    text = page(results.Comparison, "raw\nae64\nconv\nae6").astext()
+    assert len(rows_of(text)) == 5
+    assert [record.getMessage() for record in caplog.records] == [
+        "no result begins with 'ae6.'"
+    ]
+
+
+def test_comparison_warns_of_an_encoder_without_a_line(page, caplog):
+    page(results.Comparison, "raw\nconv")
+    assert [record.getMessage() for record in caplog.records] == [
+        "encoder 'ae64' has results but no line in this comparison"
+    ]
+
+
+def test_comparison_before_anything_is_recorded(page, caplog):
+    for kind in (results.Comparison, results.Scatter):
+        assert "No figures" in page(kind, "raw\nvae", {}).astext()
+    assert caplog.records == []
+
+
+def test_names_of_encoders_are_heads_of_rows(monkeypatch):
+    def two_columns(text):
+        head = nodes.tgroup("", nodes.colspec(), nodes.colspec(), cols=2)
+        return [nodes.table("", head)]
+
+    self = SimpleNamespace(
+        env=SimpleNamespace(srcdir=None), content=["raw", "ae64", "conv"]
+    )
+    self.parse_text_to_nodes = two_columns
+    monkeypatch.setattr(results, "read_results", lambda _: EVERY)
+    (node,) = results.Comparison.run(self)
+    first, second = node.findall(nodes.colspec)
+    assert first["stub"] and "stub" not in second
+    assert node["classes"] == ["comparison"]
+
+
+def test_scatter_has_encoders_with_an_error_and_says_so(page, tmp_path):
+    assert results.copies(EVERY) == {"conv | AE": (0.003, 0.8), "AE-64": (0.00378, 0.7)}
+    figure = page(results.Scatter, "A caption.")
+    image, caption = figure
+    assert caption.astext() == "A caption."
+    assert "conv | AE 0.00300 and 80.0 %; AE-64 0.00378 and 70.0 %" in image["alt"]
+    assert "raw pixels (a level) 73.1 %" in image["alt"]
+    file = tmp_path / image["uri"].removeprefix("/")
+    assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_marks_of_a_scatter_differ():
+    points = {str(i): (0.001 * i, 0.7) for i in range(12)}
+    (axes,) = results.scatter(points, {"raw": 0.7, "twin": 0.9}).axes
+    looks = {
+        (line.get_marker(), line.get_color(), str(line.get_markerfacecolor()))
+        for line in axes.lines[:12]
+    }
+    assert len(looks) == 12
+    assert axes.lines[12].get_linestyle() != axes.lines[13].get_linestyle()
+    assert axes.get_xlim()[0] == 0
+
+
 # --- docstrings, read by docutils as the independent judge ------------------------
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import warnings
 
@@ -7,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from sslkit import data, evaluate
+from sslkit import data, evaluate, metrics
 from sslkit.evaluate import Features
 
 
@@ -263,6 +264,54 @@ def test_too_few_examples_to_choose_with_are_refused():
     h, y = np.eye(4, dtype="float32"), np.array([0, 1, 0, 1])
     with pytest.raises(ValueError, match="single C"):
         evaluate.linear_probe(Features(h, y, h, y))
+
+
+# --- protocol -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few(sample):
+    return data.Dataset(
+        "few", sample.x_train[:600], sample.y_train[:600],
+        sample.x_test[:100], sample.y_test[:100], "sample", "0" * 64,
+    )  # fmt: skip
+
+
+def coarse(images):
+    return images[:, 7::14, 7::14].reshape(len(images), -1)
+
+
+@pytest.mark.parametrize("on", ["val", "test"])
+def test_protocol_is_every_probe_on_one_split(on, few):
+    scores = evaluate.protocol(coarse, few, on=on)
+    split = evaluate.features(coarse, few, on=on)
+    shots = evaluate.few_label_probe(split)
+    assert scores == {
+        "knn": evaluate.knn_probe(split),
+        "linear": evaluate.linear_probe(split).accuracy,
+        "rank": metrics.effective_rank(split.h_eval),
+        **{f"shot{n}": shots[n] for n in (1, 5, 10, 16)},
+        "cluster": evaluate.cluster_probe(split),
+    }
+
+
+def test_protocol_judges_on_validation_unless_told_otherwise(few):
+    # Whatever the test set holds, the answer is that of the training images.
+    other = dataclasses.replace(few, x_test=255 - few.x_test, y_test=few.y_test[::-1])
+    assert evaluate.protocol(coarse, other) == evaluate.protocol(coarse, few, on="val")
+
+
+def test_protocol_of_several_encoders_has_their_mean_and_spread(few):
+    def finer(images):
+        return images[:, 5::14, 7::14].reshape(len(images), -1)
+
+    a, b = (evaluate.protocol(encoder, few) for encoder in (coarse, finer))
+    group = evaluate.protocol([coarse, finer], few)
+    for name in ("knn", "linear", "rank"):
+        assert group[name] == evaluate.spread([a[name], b[name]])
+    for name in set(a) - {"knn", "linear", "rank"}:
+        assert group[name] == a[name]
+    assert evaluate.protocol([coarse], few) == a
 
 
 @pytest.mark.skipif(not os.environ.get("SSLKIT_DATA"), reason="needs all of MNIST")

@@ -104,3 +104,130 @@ def test_histograms_count_every_number_and_shade_an_interval():
     assert [p.get_height() for p in first.patches[:3]] == [2, 1, 0]
     assert [p.get_height() for p in second.patches[:3]] == [0, 0, 2]
     assert second.get_xlabel() == "value" and first.get_ylabel() == "pixels"
+
+
+# Figures of the part Algorithms
+
+
+def test_live_replaces_the_figure_shown_before(monkeypatch):
+    calls = []
+
+    class Handle:
+        def update(self, *args, **options):
+            calls.append(("update", args, options))
+
+    def display(*args, **options):
+        calls.append(("display", args, options))
+        return Handle()
+
+    monkeypatch.setattr(plot, "display", display)
+    live = plot.Live("A digit that grows clearer with every epoch.")
+    assert calls == []
+    for height in (2, 3, 4):
+        live.draw(plot.curves({"a": [1, height]}, "x", "y"))
+    assert [name for name, _, _ in calls] == ["display", "update", "update"]
+    assert calls[0][2]["display_id"] is True
+    pictures = {args[0]["image/png"] for _, args, _ in calls}
+    assert len(pictures) == 3
+    for _, _, options in calls:
+        assert options["raw"] and options["metadata"]["image/png"]["alt"] == live.alt
+
+
+def test_live_refuses_an_alternative_that_says_nothing():
+    with pytest.raises(ValueError, match="alt must describe"):
+        plot.Live("a digit").draw(Figure())
+
+
+def test_image_grid_puts_each_image_in_its_place():
+    images = np.arange(6).reshape(2, 3, 1, 1) / 10 + np.zeros((2, 3, 4, 5))
+    images[0, 2, 1, 3] = 1  # second line, fourth column of the image at top right
+    (axes,) = plot.image_grid(images, "angle", "style").axes
+    mosaic = axes.images[0].get_array()
+    assert mosaic.shape == (8, 15) and axes.images[0].get_clim() == (0, 1)
+    assert mosaic[1, 13] == 1 and mosaic[7, 0] == 0.3 and mosaic[4, 14] == 0.5
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("angle", "style")
+    assert len(axes.get_xticks()) == len(axes.get_yticks()) == 0
+
+
+def test_image_grid_has_ticks_where_positions_mean_something():
+    images = np.zeros((2, 2, 28, 28))
+    (axes,) = plot.image_grid(images, "$z_1$", "$z_2$", extent=(-3, 3, -2, 2)).axes
+    assert axes.images[0].get_extent() == [-3, 3, -2, 2]
+    assert axes.get_xlim() == (-3, 3) and len(axes.get_xticks()) > 1
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((4, 28, 28)), r"images must have shape \[rows, columns"),
+        (np.full((1, 1, 28, 28), 255.0), r"images must lie in \[0, 1\]"),
+        (np.full((1, 1, 28, 28), -0.5), r"images must lie in \[0, 1\]"),
+    ],
+)
+def test_image_grid_refuses_what_would_be_shown_wrongly(images, message):
+    with pytest.raises(ValueError, match=message):
+        plot.image_grid(images)
+
+
+def test_code_maps_draw_every_code_as_its_digit():
+    codes = np.array([[0.0, 1.0], [2.0, 3.0], [-1.0, -2.0]])
+    panels = {"AE": (codes, [7, 1, 7]), "VAE": (2 * codes, np.array([0, 0, 0]))}
+    figure = plot.code_maps(panels, limit=4, rings=[1, 2])
+    first, second = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["AE", "VAE"]
+    ones, sevens = first.collections  # in the order of the digits
+    np.testing.assert_array_equal(ones.get_offsets(), codes[[1]])
+    np.testing.assert_array_equal(sevens.get_offsets(), codes[[0, 2]])
+    assert not np.array_equal(ones.get_facecolor(), sevens.get_facecolor())
+    np.testing.assert_array_equal(second.collections[0].get_offsets(), 2 * codes)
+    assert first.get_xlim() == first.get_ylim() == (-4, 4)
+    for ring, radius in zip(first.lines, (1, 2), strict=True):
+        np.testing.assert_allclose(np.hypot(*ring.get_data()), radius)
+    assert (first.get_xlabel(), first.get_ylabel()) == ("$z_1$", "$z_2$")
+
+
+def test_code_maps_choose_their_limits_by_panel():
+    codes = np.array([[0.0, 1.0], [2.0, 3.0]])
+    panels = {"a": (codes, [1, 2]), "b": (100 * codes, [1, 2])}
+    first, second = plot.code_maps(panels).axes
+    assert first.get_xlim()[1] < 10 < second.get_xlim()[1]
+    assert len(first.lines) == 0
+
+
+def test_landscapes_put_points_over_surfaces_on_one_colour_scale():
+    x, y = np.linspace(-1, 1, 4), np.linspace(-1, 1, 3)
+    heights = np.arange(12.0).reshape(3, 4)
+    points = {"data": np.array([[0.0, 1.0], [2.0, -1.0]]), "samples": np.zeros((1, 2))}
+    figure = plot.landscapes(
+        {name: points for name in ("step 0", "step 1", "step 2", "step 3")},
+        surfaces={"step 0": (x, y, heights), "step 3": (x, y, -heights)},
+        surface_label="score",
+        xlabel="across",
+        ylabel="up",
+        limit=2.5,
+    )
+    *panels, bar = figure.axes
+    assert bar.get_ylabel() == "score"
+    shown = [axes for axes in panels if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == [f"step {i}" for i in range(4)]
+    assert (
+        len(panels) == 6 and [axes.get_ylabel() for axes in panels[::3]] == ["up"] * 2
+    )
+    for i in (0, 3):
+        (mesh,) = shown[i].collections
+        assert mesh.get_clim() == (-11, 11)
+    assert len(shown[1].collections) == 0
+    data, samples = shown[2].lines
+    np.testing.assert_array_equal(np.transpose(data.get_data()), points["data"])
+    assert data.get_marker() != samples.get_marker()
+    assert shown[0].get_xlim() == shown[0].get_ylim() == (-2.5, 2.5)
+    # The lowest panel of each column says what its axis is.
+    assert [axes.get_xlabel() for axes in shown] == ["", "across", "across", "across"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["data", "samples"]
+
+
+def test_landscapes_without_surfaces_have_no_colour_bar():
+    figure = plot.landscapes({"now": {"data": np.zeros((2, 2))}})
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x_1$", "$x_2$")

@@ -4,7 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from sslkit import data, record
+from sslkit import data, evaluate, record
+from sslkit.evaluate import Spread
 from sslkit.record import Run
 
 
@@ -45,14 +46,15 @@ def test_an_unusable_seed_is_refused(no_run, seed):
 def test_start_seeds_numpy_and_keras(no_run):
     import keras
 
-    def draw():
-        record.start(seed=5)
+    def draw(seed=5):
+        record.start(seed)
         # As networks draw their weights.
         return np.random.random(), float(keras.initializers.RandomNormal()((1,))[0])
 
     first = draw()
     np.random.random(3)
     assert draw() == first
+    assert all(a != b for a, b in zip(draw(6), first, strict=True))
 
 
 def test_start_leaves_the_error_stream_as_it_was(no_run, capfd):
@@ -120,7 +122,56 @@ def test_an_id_is_used_once():
         (0.5, "fraction", 0.0123, "50.00 ± 1.23 %"),
         (13.8663, "squared error per image", None, "13.87"),
         (0.0037496, "squared error per pixel", 0.00001, "0.00375 ± 0.00001"),
+        (-91.2345, "nats per image", 0.5, "-91.23 ± 0.50"),
+        (0.51239, "area under the curve", None, "0.512"),
+        (3.14159, "Fréchet distance", None, "3.14"),
+        (9, "digits", None, "9"),
+        (12.3456, "directions", None, "12.3"),
+        (1234567, "parameters", None, "1,234,567"),
     ],
 )
 def test_figures_are_written_in_their_unit(value, unit, spread, text):
     assert record.format_value(value, unit, spread) == text
+
+
+@pytest.fixture
+def scores():
+    """As `evaluate.protocol` answers, with one encoder."""
+    once = {name: 0.9 for name in ("knn", "linear", "rank")}
+    return once | {
+        name: Spread(0.5, 0.1, 10) for name in record.PROBES if name not in once
+    }
+
+
+def test_an_encoder_states_the_whole_row_of_the_comparison(scores, capsys):
+    run = Run("quick", 0)
+    run.encoder("vae", scores, what="VAE-30", parameters=1234, cpu_seconds=5.04)
+    row = {f"vae.{name}" for name in record.PROBES} | {"vae.parameters"}
+    assert set(run.results) == row
+    assert capsys.readouterr().out.count("\n") == len(row)
+    for name, asked in record.PROBES.items():
+        entry = run.results[f"vae.{name}"]
+        assert entry["what"] == f"VAE-30, {asked}"
+        assert entry["unit"] == ("directions" if name == "rank" else "fraction")
+        assert entry["cpu_seconds"] == 5.0
+    assert run.results["vae.parameters"]["value"] == 1234
+    assert run.results["vae.parameters"]["unit"] == "parameters"
+    knn, shot = run.results["vae.knn"], run.results["vae.shot10"]
+    assert (knn["value"], knn["spread"], knn["n"]) == (0.9, None, 1)
+    assert (shot["value"], shot["spread"], shot["n"]) == (0.5, 0.1, 10)
+
+
+def test_the_row_is_what_the_protocol_measures(make_dataset):
+    dataset = make_dataset(n_train=120, classes=3)
+    scores = evaluate.protocol(lambda x: x.reshape(len(x), -1)[:, ::50], dataset)
+    assert set(scores) == set(record.PROBES)
+    run = Run("quick", 0)
+    run.encoder("a", scores, what="pixels", parameters=0, cpu_seconds=0.0)
+    assert run.results["a.shot5"]["n"] == 10
+
+
+def test_the_name_of_an_encoder_holds_no_comma(scores):
+    with pytest.raises(ValueError, match="what must hold no comma, got 'VAE, 30'"):
+        Run("quick", 0).encoder(
+            "vae", scores, what="VAE, 30", parameters=1, cpu_seconds=1.0
+        )
