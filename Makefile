@@ -45,6 +45,8 @@ run: env
 
 bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py
+	$(BIN)/python benchmarks/convolutional_vae.py
+	$(BIN)/python benchmarks/dcgan.py
 
 # Writes requirements.txt anew from the ranges in pyproject.toml; needs uv.
 lock:

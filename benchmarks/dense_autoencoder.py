@@ -7,16 +7,20 @@ README.md beside this file. Needs Linux or macOS.
 import argparse
 import json
 import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
-IMAGES = 60_000
-BATCH = 256
+from rounds import (
+    BATCH,
+    IMAGES,
+    in_turns,
+    peak_mb,
+    sample,
+    table,
+    training_images,
+)
+
 TIMED_EPOCHS = 5
 
 VARIANTS = {
@@ -30,12 +34,6 @@ SETTINGS = {
     "pipeline+xla": {"jit_compile": True, "steps_per_execution": 1},
     "sslkit": {"jit_compile": True, "steps_per_execution": 47},
 }
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process so far, in MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def plain_way(callback: Any) -> list[float]:
@@ -69,32 +67,19 @@ def plain_way(callback: Any) -> list[float]:
 
 def our_way(callback: Any, **settings: Any) -> list[float]:
     """Train with the package: uint8 in memory, floats batch by batch."""
-    import numpy as np
-
     from sslkit import data
     from sslkit.autoencoder import dense_autoencoder
 
-    if "SSLKIT_DATA" in os.environ:
-        images = data.load_mnist("folder").x_train
-    else:
-        images = np.resize(sample(), (IMAGES, 28, 28))
     model = dense_autoencoder(64)
     model.compile(optimizer="adam", **settings)
     history = model.fit(
-        data.batches(images, BATCH, seed=0),
+        data.batches(training_images(), BATCH, seed=0),
         epochs=1 + TIMED_EPOCHS,
         shuffle=False,
         callbacks=[callback],
         verbose=0,
     )
     return history.history["loss"]
-
-
-def sample() -> Any:
-    """The training images of the embedded sample, uint8 `[4000, 28, 28]`."""
-    from sslkit import data
-
-    return data.load_mnist("sample").x_train
 
 
 def measure(variant: str) -> dict[str, Any]:
@@ -122,64 +107,12 @@ def measure(variant: str) -> dict[str, Any]:
     # The first epoch traces and compiles: reported, but not part of the speed.
     return {
         "images_per_s": IMAGES / statistics.median(wall[1:]),
-        "cpu_s": statistics.median(cpu[1:]),
-        "first_epoch_s": wall[0],
+        "cpu": statistics.median(cpu[1:]),
+        "first_s": wall[0],
         "peak_mb": peak_mb(),
         "above_imports_mb": peak_mb() - imports_mb,
         "loss": losses[-1],
     }
-
-
-def in_fresh_process(variant: str) -> dict[str, Any]:
-    """Measure in a child, whose peak memory is then its own."""
-    command = [sys.executable, __file__, "--variant", variant]
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        raise SystemExit(f"{variant} failed:\n{child.stderr}")
-    return json.loads(child.stdout.splitlines()[-1])
-
-
-def table(runs: dict[str, list[dict[str, Any]]]) -> str:
-    """Lay out medians over the runs, and ratios to the plain way, in Markdown."""
-    lines = [
-        "| way | images per second | times plain (range) | CPU s per epoch "
-        "| first epoch, s | peak MB | of plain | MB above imports | loss |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for variant, what in VARIANTS.items():
-        middle = {
-            key: statistics.median(run[key] for run in runs[variant])
-            for key in runs[variant][0]
-        }
-
-        def ratios(key: str, variant: str = variant) -> list[float]:
-            # Neighbours in time, which met the same other load on the machine.
-            pairs = zip(runs[variant], runs["plain"], strict=True)
-            return sorted(ours[key] / plain[key] for ours, plain in pairs)
-
-        faster, memory = ratios("images_per_s"), ratios("peak_mb")
-        lines.append(
-            f"| {what} | {middle['images_per_s']:,.0f} "
-            f"| {statistics.median(faster):.2f} "
-            f"({faster[0]:.2f} to {faster[-1]:.2f}) "
-            f"| {middle['cpu_s']:.2f} | {middle['first_epoch_s']:.1f} "
-            f"| {middle['peak_mb']:,.0f} | {statistics.median(memory):.2f} "
-            f"| {middle['above_imports_mb']:,.0f} | {middle['loss']:.5f} |"
-        )
-    return "\n".join(lines)
-
-
-def machine(load_before: float) -> str:
-    """Name what the figures depend on, but neither host nor path."""
-    from importlib.metadata import version
-
-    packages = ", ".join(f"{p} {version(p)}" for p in ("keras", "tensorflow", "numpy"))
-    return (
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python "
-        f"{platform.python_version()}, {packages}; load average {load_before:.1f} "
-        f"before, {os.getloadavg()[0]:.1f} after (an idle machine ends near "
-        f"{os.cpu_count()})"
-    )
 
 
 def main() -> None:
@@ -194,18 +127,9 @@ def main() -> None:
     if arguments.repeats < 3:
         parser.error("--repeats must be at least 3: a median of fewer says little.")
 
-    load_before = os.getloadavg()[0]
-    runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
-    for _ in range(arguments.repeats):
-        for variant, results in runs.items():
-            results.append(in_fresh_process(variant))
-    print(table(runs))
-    if "SSLKIT_DATA" in os.environ:
-        images = "the training images of MNIST"
-    else:
-        images = "the embedded sample, repeated (SSLKIT_DATA is not set)"
-    print(f"\n{IMAGES:,} images: {images}. Medians of {arguments.repeats} runs each.")
-    print(f"Machine: {machine(load_before)}.")
+    runs, footnote = in_turns(__file__, VARIANTS, arguments.repeats)
+    columns = {"cpu": "CPU s per epoch", "first": "first epoch, s"}
+    print(f"{table(VARIANTS, runs, **columns)}\n\n{footnote}")
 
     losses = [statistics.median(r["loss"] for r in each) for each in runs.values()]
     spread = max(losses) / min(losses) - 1
