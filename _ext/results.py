@@ -2,25 +2,44 @@
 
 The role {result}`ae64.knn` prints one figure, so that prose cannot disagree with what
 a notebook measured. The directive `results` prints a table of all of them, or of those
-whose ids begin with one of its arguments. Only `_ext/run_notebooks.py` writes the file.
+whose ids begin with one of its arguments. The directive `comparison` prints a table
+with a row for each encoder that it lists, and `scatter` draws accuracy against error.
+Only `_ext/run_notebooks.py` writes the file.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from docutils import nodes
+from matplotlib.figure import Figure
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from sslkit import plot
 from sslkit.record import format_value
 
 logger = logging.getLogger(__name__)
 
 Results = Mapping[str, Mapping[str, Any]]
+
+COLUMNS = {
+    "test_mse": "error",
+    "knn": "kNN %",
+    "linear": "linear %",
+    "shot1": "1 label %",
+    "shot5": "5 labels %",
+    "shot10": "10 labels %",
+    "shot16": "16 labels %",
+    "cluster": "clusters %",
+    "rank": "rank",
+    "parameters": "parameters",
+}
+"""Last parts of ids that an encoder's row shows, and the heads of their columns."""
 
 
 def read_results(env: BuildEnvironment) -> Results:
@@ -56,6 +75,98 @@ def table(results: Results) -> str:
         escaped = (cell.replace("|", "\\|") for cell in cells)
         lines.append(f"| {' | '.join(escaped)} |")
     return "\n".join(lines)
+
+
+def title(results: Results, name: str) -> str:
+    """Name of an encoder as readers know it: what its first probe was said to be of."""
+    probe = results.get(f"{name}.knn")
+    return probe["what"].partition(",")[0] if probe else name
+
+
+def narrow(result: Mapping[str, Any]) -> str:
+    """Write a figure in few characters, so that a line may break before the spread."""
+    if result["unit"] != "fraction":
+        text = format_value(result["value"], result["unit"], result["spread"])
+    else:
+        numbers = (result["value"], result["spread"])
+        text = " ± ".join(
+            f"{100 * number:.1f}" for number in numbers if number is not None
+        )
+    return text.replace("± ", "±\N{NO-BREAK SPACE}")
+
+
+def comparison(results: Results, names: Sequence[str]) -> str:
+    """Write a Markdown table of encoders, one a row, a question a column.
+
+    Args:
+        results: Figures by id, `encoder.measure`.
+        names: Encoders, first parts of ids, in the order of their rows.
+
+    Returns:
+        The table. A figure that was not measured is an empty cell.
+    """
+    lines = [
+        f"| encoder | {' | '.join(COLUMNS.values())} | CPU s |",
+        f"|:---|{'---:|' * len(COLUMNS)}---:|",
+    ]
+    for name in names:
+        probe = results.get(f"{name}.knn", {})
+        cpu = probe.get("cpu_seconds")
+        label = title(results, name)
+        cells = [
+            f"[{label}](/{probe['notebook']})" if probe else label,
+            *(
+                narrow(results[figure])
+                if (figure := f"{name}.{measure}") in results
+                else ""
+                for measure in COLUMNS
+            ),
+            "" if cpu is None else f"{cpu:,.0f}",
+        ]
+        escaped = (cell.replace("|", "\\|") for cell in cells)
+        lines.append(f"| {' | '.join(escaped)} |")
+    return "\n".join(lines)
+
+
+def copies(results: Results) -> dict[str, tuple[float, float]]:
+    """Collect error and accuracy with ten labels, by encoder, the best error first."""
+    found = {}
+    for id, error in results.items():
+        name, _, measure = id.partition(".")
+        if measure == "test_mse" and (accuracy := results.get(f"{name}.shot10")):
+            found[title(results, name)] = error["value"], accuracy["value"]
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+@matplotlib.rc_context(plot.STYLE)
+def scatter(
+    points: Mapping[str, tuple[float, float]], levels: Mapping[str, float]
+) -> Figure:
+    """Draw accuracy against error, an encoder a mark, with levels as broken lines."""
+    figure = Figure(figsize=(plot.WIDTH, 3.8))
+    axes = figure.subplots()
+    for i, (label, (error, accuracy)) in enumerate(points.items()):
+        # Colours and markers begin again after seven; then the marks are hollow.
+        axes.plot(
+            [error],
+            [100 * accuracy],
+            linestyle="",
+            markersize=8,
+            markerfacecolor="none" if i >= len(plot.MARKERS) else None,
+            label=label,
+        )
+    for (label, level), style in zip(levels.items(), ("--", ":"), strict=False):
+        axes.axhline(
+            100 * level, color="#555555", linestyle=style, marker="", label=label
+        )
+    axes.set(
+        xlabel="squared error per pixel, test images",
+        ylabel="test accuracy, 10 labels per class (%)",
+        xlim=(0, None),
+    )
+    axes.locator_params(axis="x", nbins=6)
+    figure.legend(loc="outside right upper")
+    return figure
 
 
 class ResultRole(SphinxRole):
@@ -99,7 +210,76 @@ class ResultsTable(SphinxDirective):
         return [rows]
 
 
+class Comparison(SphinxDirective):
+    """A table of encoders; the content lists them, one name a line."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, and warn if its list and the figures disagree."""
+        results = read_results(self.env)
+        if not results:
+            return [nodes.paragraph("", "No figures have been recorded yet.")]
+        names = [name for line in self.content if (name := line.strip())]
+        known = {id.partition(".")[0] for id in results}
+        probed = {id.removesuffix(".knn") for id in results if id.endswith(".knn")}
+        for name in sorted(set(names) - known):
+            logger.warning(
+                "no result begins with '%s.'", name, location=self.get_location()
+            )
+        for name in sorted(probed - set(names)):
+            logger.warning(
+                "encoder %r has results but no line in this comparison",
+                name,
+                location=self.get_location(),
+            )
+        rows = nodes.container(classes=["comparison"])
+        text = comparison(results, [name for name in names if name in known])
+        rows += self.parse_text_to_nodes(text)
+        for group in rows.findall(nodes.tgroup):
+            group[0]["stub"] = 1  # The first column holds the heads of the rows.
+        return [rows]
+
+
+class Scatter(SphinxDirective):
+    """Accuracy against error, where both are known; the content is the caption."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Draw the picture where Sphinx finds it, and return the figure."""
+        results = read_results(self.env)
+        points = copies(results)
+        if not points:
+            return [nodes.paragraph("", "No figures have been recorded yet.")]
+        levels = {
+            title(results, name): results[f"{name}.shot10"]["value"]
+            for name in ("raw", "supervised")
+            if f"{name}.shot10" in results
+        }
+        target = Path(self.env.app.outdir).parent / "pictures"
+        target.mkdir(parents=True, exist_ok=True)
+        file = target / "comparison.png"
+        scatter(points, levels).savefig(file, dpi=plot.DPI, facecolor="white")
+        listed = [
+            f"{name} {e:.5f} and {100 * a:.1f} %" for name, (e, a) in points.items()
+        ]
+        listed += [f"{name} (a level) {100 * a:.1f} %" for name, a in levels.items()]
+        alt = "Accuracy with ten labels per class against error per pixel. Error and "
+        alt += f"accuracy, from the best copies to the worst: {'; '.join(listed)}."
+        uri = "/" + file.relative_to(self.env.srcdir).as_posix()
+        figure = nodes.figure("", nodes.image(uri=uri, alt=alt))
+        caption = nodes.caption()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        # The parser makes a paragraph; a caption holds its text without one.
+        caption.children = caption.children[0].children if caption.children else []
+        figure += caption
+        return [figure]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("result", ResultRole())
     app.add_directive("results", ResultsTable)
+    app.add_directive("comparison", Comparison)
+    app.add_directive("scatter", Scatter)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
