@@ -14,6 +14,11 @@ BIN = .venv/bin
 NB ?=
 QUIET ?= -q
 
+# Tests run in two processes, a file at a time, each of them with one thread for NumPy:
+# on two cores more would wait for one another.
+PARALLEL = -n 2 --dist loadfile
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 .PHONY: env book test lab run bench lock clean
 
 env: .venv/ready
@@ -34,8 +39,9 @@ test: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term
-	SSLKIT_SCALE=quick $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 chapters
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
+	$(ONE_THREAD) SSLKIT_SCALE=quick $(BIN)/python -m pytest $(PARALLEL) --nbval-lax \
+	    --nbval-cell-timeout=300 chapters
 
 lab: env
 	$(BIN)/jupyter-lab
@@ -64,6 +70,6 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install $(QUIET) uv
 	.venv-lowest/bin/uv pip install $(QUIET) --python .venv-lowest --resolution lowest-direct \
 	    -e ".[book,test]"
-	.venv-lowest/bin/python -m pytest
-	SSLKIT_SCALE=quick .venv-lowest/bin/python -m pytest --nbval-lax \
-	    --nbval-cell-timeout=300 chapters
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest $(PARALLEL)
+	$(ONE_THREAD) SSLKIT_SCALE=quick .venv-lowest/bin/python -m pytest $(PARALLEL) \
+	    --nbval-lax --nbval-cell-timeout=300 chapters

@@ -30,7 +30,8 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "font.size": 10.0,
     "grid.color": "#dddddd",
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "lines.markersize": 4.0,
 }
 """Matplotlib settings of the book's figures."""

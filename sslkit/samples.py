@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from sslkit import data, networks
+from sslkit import data, networks, supervised
 
 
 class Judge(NamedTuple):
@@ -56,13 +56,9 @@ def train_judge(dataset: data.Dataset, epochs: int = 3, seed: int = 0) -> Judge:
     """
     keras.utils.set_random_seed(seed)
     encoder = networks.conv_encoder(64)
-    classify = keras.Sequential([encoder, keras.layers.Dense(10)])
-    classify.compile(
-        optimizer=keras.optimizers.Adam(1e-3),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    classify = supervised.fit_classifier(
+        encoder, dataset.x_train, dataset.y_train, epochs, batch_size=128
     )
-    images = data.unit_interval(dataset.x_train)
-    classify.fit(images, dataset.y_train, batch_size=128, epochs=epochs, verbose=0)
     return Judge(classify, encoder)
 
 
