@@ -11,6 +11,7 @@ from rounds import BATCH, benchmark, plain_pixels, train, training_images
 LATENT = 16
 VARIANTS = {
     "plain": "float32 array, `train_step` of our own",
+    "plain+onednn": "the same, with `TF_ENABLE_ONEDNN_OPTS=1`",
     "sslkit": "`sslkit.vae.VAE`, `data.batches`",
     "sslkit+calls": "the same, 10 batches per call",
 }
@@ -106,7 +107,7 @@ def our_way(steps: int, steps_per_execution: int) -> dict[str, Any]:
 
 def measure(variant: str, steps: int) -> dict[str, Any]:
     """Train one variant in this process, which must be fresh."""
-    if variant == "plain":
+    if variant.startswith("plain"):
         return plain_way(steps)
     return our_way(steps, 10 if variant == "sslkit+calls" else 1)
 
