@@ -15,7 +15,7 @@ def bars(n, seed=0):
     return images, labels
 
 
-def trained(labels_of=lambda y: y, seed=0, epochs=12):
+def trained(labels_of=lambda y: y, seed=0, epochs=25):
     keras.utils.set_random_seed(seed)
     encoder = networks.dense_encoder(16)
     before = encoder.get_weights()
