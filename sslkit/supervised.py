@@ -36,6 +36,13 @@ def fit_classifier(
     Raises:
         ValueError: If images and labels differ in number, or `epochs` is not a
             positive integer.
+
+    Example:
+        >>> import numpy as np
+        >>> from sslkit import networks
+        >>> x, y = np.zeros((4, 28, 28), np.uint8), np.arange(4)
+        >>> fit_classifier(networks.dense_encoder(8), x, y, epochs=1).output_shape
+        (None, 10)
     """
     if len(images) != len(labels):
         raise ValueError(
