@@ -5,6 +5,7 @@ unfair, and useful: it shows how much there is to gain.
 """
 
 import keras
+import numpy as np
 from numpy.typing import ArrayLike
 
 from sslkit import data
@@ -38,12 +39,12 @@ def fit_classifier(
             positive integer.
 
     Example:
-        >>> import numpy as np
         >>> from sslkit import networks
         >>> x, y = np.zeros((4, 28, 28), np.uint8), np.arange(4)
         >>> fit_classifier(networks.dense_encoder(8), x, y, epochs=1).output_shape
         (None, 10)
     """
+    images, labels = np.asarray(images), np.asarray(labels)
     if len(images) != len(labels):
         raise ValueError(
             f"labels must be one per image, got {len(labels)} for {len(images)} "
