@@ -37,19 +37,6 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def import_tensorflow(variant: str) -> None:
-    """Import Keras and TensorFlow in the order of those who train that way.
-
-    Whoever uses `sslkit` imports it first, and it sets what TensorFlow reads then.
-    """
-    if variant.startswith("sslkit"):
-        import sslkit  # noqa: F401
-    import keras
-    import tensorflow  # noqa: F401  its memory is part of `imports_mb`
-
-    keras.utils.set_random_seed(0)
-
-
 def sample() -> Any:
     """The training images of the embedded sample, uint8 `[4000, 28, 28]`."""
     from sslkit import data
@@ -278,8 +265,11 @@ def benchmark(
     if steps <= LEFT_OUT or steps % 10 or steps * BATCH > IMAGES:
         parser.error("--steps must be a multiple of 10 from 30 to 230.")
     if arguments.variant:
-        import_tensorflow(arguments.variant)
+        import keras
+        import tensorflow  # noqa: F401  its memory is part of `imports_mb`
+
         imports_mb = peak_mb()
+        keras.utils.set_random_seed(0)
         result = measure(arguments.variant, steps)
         if arguments.profile:
             print(json.dumps(result))

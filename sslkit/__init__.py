@@ -14,8 +14,4 @@ import os
 # of the import. A level that the user has set already is kept.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# On processors without the newest vector instructions TensorFlow leaves its faster
-# convolutions (oneDNN) off. With AVX2 they halved the time of a GAN's training step.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 __version__ = "0.1.0"

@@ -18,15 +18,13 @@ def no_run(monkeypatch):
     monkeypatch.delenv("SSLKIT_SCALE", raising=False)
 
 
-def test_tensorflow_is_set_up_on_import_and_the_users_choice_is_kept(monkeypatch):
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+def test_notices_of_tensorflow_are_silenced_unless_the_user_chose(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    importlib.reload(sslkit)
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     importlib.reload(sslkit)
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
-    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    importlib.reload(sslkit)
-    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
 def test_the_scale_is_quick_for_someone_who_just_opens_a_notebook(no_run, capsys):
