@@ -150,20 +150,32 @@ def load_mnist(source: str = "auto") -> Dataset:
         "sample": _from_sample,
     }[source]
     dataset, origin = load()
+    train, test = len(dataset.x_train), len(dataset.x_test)
+    note(dataset.name, dataset.source, dataset.sha256, train, test)
+    print(f"{dataset.name}: {train:,} training and {test:,} test images, {origin}")
+    return dataset
+
+
+def note(name: str, source: str, sha256: str, train: int, test: int) -> None:
+    """Remember for `loaded`, and so for the line under a title, what was loaded.
+
+    Args:
+        name: Name of the data set as readers see it.
+        source: One of `SOURCES` but `"auto"`; `"sample"` for a stand-in, with which
+            no notebook is stored.
+        sha256: Checksum of what was loaded, 64 hexadecimal digits.
+        train: Number of training examples.
+        test: Number of test examples.
+    """
     entry = {
-        "name": dataset.name,
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "train": len(dataset.x_train),
-        "test": len(dataset.x_test),
+        "name": name,
+        "source": source,
+        "sha256": sha256,
+        "train": train,
+        "test": test,
     }
     if entry not in _loaded:
         _loaded.append(entry)
-    print(
-        f"{dataset.name}: {entry['train']:,} training and {entry['test']:,} test "
-        f"images, {origin}"
-    )
-    return dataset
 
 
 def loaded() -> list[dict[str, Any]]:
@@ -171,7 +183,7 @@ def loaded() -> list[dict[str, Any]]:
 
     Returns:
         A dictionary per data set with its `name`, `source`, `sha256` and the numbers
-        of images `train` and `test`.
+        of examples `train` and `test`.
 
     Example:
         >>> mnist = load_mnist("sample")

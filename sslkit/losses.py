@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -309,6 +310,47 @@ def contraction(
     """
     _same_shape(x, v, "v")
     return _sum_but_batch(ops.square((encoder(x + eps * v) - encoder(x)) / eps))
+
+
+def nt_xent(z_a: Any, z_b: Any, temperature: float) -> Any:
+    r"""Normalised, temperature-scaled cross-entropy of two views of each example.
+
+    $$\ell(z) = -\log \frac{e^{s(z, z^+)/\tau}}{\sum_{z' \ne z} e^{s(z, z')/\tau}}$$
+
+    with the cosine similarity $s$, the other view $z^+$ of the same example, and a
+    sum over the $2B - 1$ other views of a batch of $B$ examples: $z^+$ itself and
+    $2B - 2$ negatives. If all views get the same $z$, every loss is
+    $\log(2B - 1)$. Chen et al., arXiv 2002.05709, equation 1.
+
+    Args:
+        z_a: Projections of the first views, `[batch, p]`. Their length does not
+            matter.
+        z_b: Projections of the second views, same shape.
+        temperature: $\tau$, above 0.
+
+    Returns:
+        Losses in nats, each the mean over the two views of an example, `[batch]`.
+
+    Raises:
+        ValueError: If the two shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> same = np.ones((4, 3), "float32")
+        >>> print(np.asarray(nt_xent(same, same, 0.5)).round(4))  # log 7
+        [1.9459 1.9459 1.9459 1.9459]
+    """
+    _same_shape(z_a, z_b, "z_b", "z_a")
+    n = ops.shape(z_a)[0]
+    z = ops.normalize(ops.cast(ops.concatenate([z_a, z_b]), "float32"), axis=-1)
+    logits = ops.matmul(z, ops.transpose(z)) / temperature
+    # A view is not its own candidate: exp(-1e9) is 0.
+    logits = logits - 1e9 * ops.eye(2 * n)
+    positive = ops.roll(ops.arange(2 * n), n)
+    nll = keras.losses.sparse_categorical_crossentropy(
+        positive, logits, from_logits=True
+    )
+    return (nll[:n] + nll[n:]) / 2
 
 
 def _same_shape(x: Any, other: Any, name: str, first: str = "x") -> None:

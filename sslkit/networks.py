@@ -147,6 +147,79 @@ def conv_encoder(
     return model
 
 
+def batchnorm_encoder(
+    features: int = 128, channels: Sequence[int] = (32, 64, 128)
+) -> keras.Sequential:
+    """Convolutional encoder with batch normalisation, for contrastive learning.
+
+    Each convolution, 3 x 3, halves height and width and is followed by batch
+    normalisation and ReLU; one dense layer without activation follows.
+
+    Args:
+        features: Length d of the feature vector, at least 1.
+        channels: Channels of the convolutions, first to last.
+
+    Returns:
+        A model from `[batch, 28, 28]` in [0, 1] to `[batch, features]`.
+
+    Raises:
+        ValueError: If a width is not a positive integer.
+
+    Example:
+        >>> batchnorm_encoder(64).output_shape
+        (None, 64)
+    """
+    _check_widths(features, channels)
+    model = keras.Sequential(
+        [keras.Input(IMAGE_SHAPE), keras.layers.Reshape((*IMAGE_SHAPE, 1))],
+        name="encoder",
+    )
+    for width in channels:
+        # Batch normalisation has a bias of its own.
+        model.add(
+            keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)
+        )
+        model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.ReLU())
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(features))
+    return model
+
+
+def projector(inputs: int, hidden: int = 128, outputs: int = 64) -> keras.Sequential:
+    """Small network between features and a contrastive loss, not used afterwards.
+
+    Batch normalisation and ReLU on the features, then a dense layer of `hidden`
+    units with ReLU and a linear one. arXiv 2002.05709, section 4.2.
+
+    Args:
+        inputs: Length d of the feature vectors, at least 1.
+        hidden: Units of the layer between.
+        outputs: Length of the projections.
+
+    Returns:
+        A model from `[batch, inputs]` to `[batch, outputs]`.
+
+    Raises:
+        ValueError: If a width is not a positive integer.
+
+    Example:
+        >>> projector(128).output_shape
+        (None, 64)
+    """
+    _check_widths(inputs, (hidden, outputs), "inputs")
+    return keras.Sequential(
+        [
+            keras.Input((inputs,)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dense(hidden, activation="relu"),
+            keras.layers.Dense(outputs),
+        ],
+        name="projector",
+    )
+
+
 def conv_decoder(
     features: int = 64, channels: Sequence[int] = (64, 32), activation: str = "sigmoid"
 ) -> keras.Sequential:

@@ -1,0 +1,129 @@
+"""Contrastive learning: two views of one example are to get similar features.
+
+Chapters *Unlabelled data and feature learning*, *Audio* and whichever else needs a
+self-supervised encoder that works with few labels.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from sslkit import losses
+from sslkit.augment import RandomAffine
+from sslkit.base import Composite
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
+class SimCLR(Composite):
+    r"""Encoder trained to recognise its own example behind another random change.
+
+    $$\min_f\; \mathbb{E}\; {-\log}
+      \frac{e^{s(z, z^+)/\tau}}{\sum_{z' \ne z} e^{s(z, z')/\tau}}, \qquad
+      z = p(f(T(x)))$$
+
+    with encoder $f$, projector $p$, random change $T$, cosine similarity $s$ and
+    temperature $\tau$. $z^+$ belongs to the other view of the same example, and the
+    sum runs over all other views of the batch. Features are what the encoder
+    returns; the projector serves the loss alone. Chen et al., arXiv 2002.05709.
+
+    Args:
+        encoder: Model from examples `[batch, ...]` to features `[batch, d]`. After
+            training, `model.encoder` is what the probes judge.
+        projector: Model from features `[batch, d]` to `[batch, p]`.
+        augment: Layer or model from examples to examples of the same shape that
+            draws a random change when called with `training=True`.
+        temperature: $\tau$, above 0.
+        seed: Kept with the model. The random changes have the seeds of their own
+            layers.
+
+    Raises:
+        ValueError: If `temperature` is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from sslkit import augment, networks
+        >>> model = SimCLR(
+        ...     networks.dense_encoder(8),
+        ...     networks.projector(8),
+        ...     augment.RandomAffine(15, shift=2, seed=0),
+        ... )
+        >>> model.compile(optimizer="adam")
+        >>> images = np.random.default_rng(0).random((32, 28, 28), "float32")
+        >>> list(model.fit(images, verbose=0).history)
+        ['loss']
+        >>> model.encoder(images).shape
+        TensorShape([32, 8])
+    """
+
+    parts = ("encoder", "projector", "augment")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        projector: keras.Model,
+        augment: keras.Layer,
+        temperature: float = 0.2,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the parts; see the class for the arguments."""
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be above 0, got {temperature!r}.")
+        super().__init__(seed, **kwargs)
+        self.encoder = encoder
+        self.projector = projector
+        self.augment = augment
+        self.temperature = temperature
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Draw two views of each example and project their features.
+
+        Args:
+            x: Examples, `[batch, ...]`.
+            training: Passed to the networks. The views are drawn either way.
+
+        Returns:
+            Projections `[2 batch, p]`: all first views, then all second views.
+        """
+        # Both views in one batch, so that batch normalisation sees them together.
+        views = ops.concatenate(
+            [self.augment(x, training=True), self.augment(x, training=True)]
+        )
+        return self.projector(self.encoder(views, training=training), training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Mean NT-Xent loss of the batch, in nats."""
+        z_a, z_b = ops.split(y_pred, 2)
+        return ops.mean(losses.nt_xent(z_a, z_b, self.temperature))
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration from which `from_config` makes the same architecture."""
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+def digit_views(seed: int = 0) -> keras.Layer:
+    """Random changes that leave a digit what it is, for two views of an image.
+
+    Rotation by up to 20 degrees, scale 0.75 to 1.25 along each axis, shear 0.3 and a
+    shift of up to 3 pixels. Chosen on validation images.
+
+    Args:
+        seed: Fixes the sequence of draws.
+
+    Returns:
+        A layer from images `[batch, 28, 28]` to images of the same shape.
+
+    Example:
+        >>> digit_views()(ops.zeros((2, 28, 28)), training=True).shape
+        TensorShape([2, 28, 28])
+    """
+    return RandomAffine(20, scale=(0.75, 1.25), shear=0.3, shift=3, seed=seed)
