@@ -252,6 +252,104 @@ class RandomAffine(_RandomWarp):
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
+class RandomElastic(RandomAffine):
+    """Bend an image like rubber, on top of an affine map, with one interpolation.
+
+    Displacements are drawn from a Gaussian on a coarse grid of 5 x 5 points and
+    interpolated smoothly (bicubic) to every pixel, so that neighbouring strokes move
+    together: what differs from one hand to another. Simard, Steinkraus & Platt (2003),
+    doi 10.1109/ICDAR.2003.1227801, smoothed a displacement of every pixel instead.
+
+    Args:
+        bend: Standard deviation of the displacement of a grid point along each axis,
+            in pixels, at least 0. For digits, 1 to 2.
+        degrees: As for `RandomAffine`, and so the others.
+        scale: As for `RandomAffine`.
+        shear: As for `RandomAffine`.
+        shift: As for `RandomAffine`.
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = RandomElastic(1.2, degrees=15, seed=0)
+        >>> layer(np.ones((4, 28, 28), "float32"), training=True).shape
+        TensorShape([4, 28, 28])
+    """
+
+    GRID = 5
+
+    def __init__(
+        self,
+        bend: float,
+        degrees: float = 0.0,
+        scale: Sequence[float] = (1.0, 1.0),
+        shear: float = 0.0,
+        shift: float = 0.0,
+        *,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        """Check and keep the ranges; see the class for the arguments."""
+        _check_range("bend", bend, 0, math.inf)
+        super().__init__(degrees, scale, shear, shift, seed=seed, **kwargs)
+        self.bend = bend
+
+    def draw_bend(self, batch: int, size: tuple[int, int]) -> Any:
+        """Draw how far to the right and down each pixel is fetched from.
+
+        Args:
+            batch: Number of images.
+            size: Their height and width in pixels.
+
+        Returns:
+            Displacements in pixels, `[batch, height, width, 2]`.
+        """
+        coarse = keras.random.normal(
+            (batch, self.GRID, self.GRID, 2), stddev=self.bend, seed=self.generator
+        )
+        return ops.image.resize(coarse, size, interpolation="bicubic")
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        batch, height, width, channels = ops.shape(images)
+        matrix = affine_matrix(**self.draw(batch), size=(height, width))
+        matrix = ops.reshape(matrix, (batch, 8, 1, 1))
+        a0, a1, a2, b0, b1, b2 = (matrix[:, i] for i in range(6))
+        q_y = ops.reshape(ops.arange(height, dtype="float32"), (height, 1))
+        q_x = ops.arange(width, dtype="float32")
+        bend = self.draw_bend(batch, (height, width))
+        p_x = a0 * q_x + a1 * q_y + a2 + bend[..., 0]
+        p_y = b0 * q_x + b1 * q_y + b2 + bend[..., 1]
+        # Half precision is too coarse for positions, and for the fractions of a pixel.
+        # A black frame, to which everything from outside is sent.
+        framed = ops.pad(ops.cast(images, "float32"), [[0, 0], [1, 2], [1, 2], [0, 0]])
+        p_x = ops.clip(p_x + 1, 0.0, width + 1.0)
+        p_y = ops.clip(p_y + 1, 0.0, height + 1.0)
+        left, top = ops.floor(p_x), ops.floor(p_y)
+        w_x, w_y = (p_x - left)[..., None], (p_y - top)[..., None]
+        row = width + 3
+        flat = ops.reshape(framed, (batch, (height + 3) * row, channels))
+        corner = ops.cast(top * row + left, "int32")
+        corner = ops.reshape(corner, (batch, height * width, 1))
+
+        def fetch(offset: int) -> Any:
+            found = ops.take_along_axis(flat, corner + offset, axis=1)
+            return ops.reshape(found, (batch, height, width, channels))
+
+        upper = (1 - w_x) * fetch(0) + w_x * fetch(1)
+        lower = (1 - w_x) * fetch(row) + w_x * fetch(row + 1)
+        return ops.cast((1 - w_y) * upper + w_y * lower, images.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "bend": self.bend}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
 class RandomRotation(_RandomWarp):
     """Rotate about the centre by an angle drawn uniformly, per image.
 
@@ -381,6 +479,53 @@ class RandomFlip(_Augmentation):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "mode": self.mode}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
+class RandomGain(_Augmentation):
+    """Multiply each image by a number of its own, then clip to [0, 1].
+
+    How much ink an image holds is a cue by which a network can tell images apart
+    without looking at any shape. A random gain takes it away.
+
+    Args:
+        low: Smallest factor, above 0.
+        high: Largest factor, drawn uniformly in between; at least `low`.
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If the factors are out of range or in the wrong order.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = RandomGain(0.5, 0.5, seed=0)
+        >>> print(layer(np.ones((1, 2, 2), "float32"), training=True).numpy())
+        [[[0.5 0.5]
+          [0.5 0.5]]]
+    """
+
+    def __init__(self, low: float, high: float, *, seed: int, **kwargs: Any) -> None:
+        """Check and keep the factors; see the class for the arguments."""
+        if not 0 < low <= high < math.inf:
+            raise ValueError(
+                f"low and high must be factors above 0 in this order, got {low!r} and "
+                f"{high!r}: pass, say, 0.7 and 1.3."
+            )
+        super().__init__(seed, **kwargs)
+        self.low = low
+        self.high = high
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        gain = keras.random.uniform(
+            (ops.shape(images)[0], 1, 1, 1), self.low, self.high, seed=self.generator
+        )
+        return ops.clip(images * ops.cast(gain, images.dtype), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "low": self.low, "high": self.high}
 
 
 @keras.saving.register_keras_serializable(package="sslkit")

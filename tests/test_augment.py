@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.stats
+import tensorflow as tf
 from keras import ops
 
 from sslkit import augment
@@ -13,9 +14,13 @@ MAKERS = {
     "affine": lambda seed=0, **kw: augment.RandomAffine(
         20, scale=(0.8, 1.25), shear=0.3, shift=3, seed=seed, **kw
     ),
+    "elastic": lambda seed=0, **kw: augment.RandomElastic(
+        1.5, 20, scale=(0.8, 1.25), shear=0.3, shift=3, seed=seed, **kw
+    ),
     "rotation": lambda seed=0, **kw: augment.RandomRotation(30, seed=seed, **kw),
     "crop": lambda seed=0, **kw: augment.RandomCrop(3, seed=seed, **kw),
     "flip": lambda seed=0, **kw: augment.RandomFlip("vertical", seed=seed, **kw),
+    "gain": lambda seed=0, **kw: augment.RandomGain(0.7, 1.3, seed=seed, **kw),
     "noise": lambda seed=0, **kw: augment.GaussianNoise(0.1, seed=seed, **kw),
     "mask": lambda seed=0, **kw: augment.RandomMask(4, 0.75, seed=seed, **kw),
     "binarise": lambda seed=0, **kw: augment.Binarise(seed=seed, **kw),
@@ -121,7 +126,44 @@ def test_layer_applies_the_map_that_it_draws(images, name):
     np.testing.assert_allclose(layer(images, training=True), expected, atol=1e-4)
 
 
+def test_elastic_fetches_each_pixel_from_where_it_says(images):
+    layer, twin = MAKERS["elastic"](), MAKERS["elastic"]()
+    matrix = augment.affine_matrix(**twin.draw(len(images)), size=(28, 28)).numpy()
+    bend = twin.draw_bend(len(images), (28, 28)).numpy()
+    y, x = np.mgrid[:28, :28]
+    expected = [
+        scipy.ndimage.map_coordinates(
+            image,
+            [b0 * x + b1 * y + b2 + by, a0 * x + a1 * y + a2 + bx],
+            order=1,
+            mode="grid-constant",
+        )
+        for image, (a0, a1, a2, b0, b1, b2, *_), bx, by in zip(
+            images, matrix, bend[..., 0], bend[..., 1], strict=True
+        )
+    ]
+    np.testing.assert_allclose(layer(images, training=True), expected, atol=1e-4)
+
+
+def test_elastic_inside_a_compiled_function_is_the_same(images):
+    # Once, slicing the coefficients with None failed when compiled, and only then.
+    layer, twin = MAKERS["elastic"](), MAKERS["elastic"]()
+    compiled = tf.function(lambda x: twin(x, training=True))
+    plain = layer(images, training=True)
+    np.testing.assert_allclose(compiled(images), plain, atol=1e-5)
+
+
 # What is drawn
+
+
+def test_bends_have_the_spread_asked_for_and_neighbours_move_together():
+    bend = augment.RandomElastic(2.0, seed=0).draw_bend(2_000, (25, 25)).numpy()
+    # A point of the 5 x 5 grid falls on every fifth pixel from the third on.
+    assert abs(bend[:, 2::5, 2::5].std() - 2.0) < 0.1
+    assert abs(bend.mean()) < 0.05
+    steps = np.diff(bend, axis=1)
+    assert np.abs(steps).max() < 0.6 * np.abs(bend).max() and steps.std() < 0.8
+    assert_independent(bend[:, 2, [2, 12, 22]].reshape(2_000, -1).T)
 
 
 def assert_uniform(draws, low, high):
@@ -148,6 +190,15 @@ def test_affine_parameters_are_uniform_and_independent():
     assert_independent(
         [drawn["degrees"], *drawn["scale"].T, drawn["shear"], *drawn["shift"].T]
     )
+
+
+def test_gains_are_uniform_one_an_image_and_clipped():
+    grey = np.full((20_000, 2, 2), 0.5, "float32")
+    changed = MAKERS["gain"]()(grey, training=True).numpy()
+    assert (changed == changed[:, :1, :1]).all()
+    assert_uniform(changed[:, 0, 0] / 0.5, 0.7, 1.3)
+    bright = MAKERS["gain"]()(2 * grey, training=True).numpy()
+    np.testing.assert_allclose(bright, np.minimum(2 * changed, 1))
 
 
 def test_rotation_angles_are_uniform_and_nothing_else_moves():
@@ -316,7 +367,10 @@ def test_channels_move_together_and_as_without_a_channel_axis(make, images):
     coloured = make()(np.stack([images, images / 2], -1), training=True).numpy()
     if make not in (MAKERS["noise"], MAKERS["binarise"]):
         np.testing.assert_allclose(coloured[..., 0], plain, atol=1e-6)
-        np.testing.assert_allclose(coloured[..., 1], plain / 2, atol=1e-6)
+        inside = plain < 1  # a gain cuts off what is brighter
+        np.testing.assert_allclose(
+            coloured[..., 1][inside], plain[inside] / 2, atol=1e-6
+        )
 
 
 @every
@@ -400,7 +454,7 @@ def test_a_model_with_a_warp_trains_without_xla_and_says_so(images, name):
     model.fit(images, images, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["flip", "noise", "mask", "binarise"])
+@pytest.mark.parametrize("name", ["gain", "flip", "noise", "mask", "binarise"])
 def test_the_other_layers_can_be_compiled_by_xla(images, name):
     model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
     model.compile(optimizer="sgd", loss="mse", jit_compile=True)
@@ -438,6 +492,9 @@ def test_unscaled_pixels_are_refused(make, images):
         (lambda: augment.RandomAffine(0, (1,), seed=0), r"scale must .*\(1,\)"),
         (lambda: augment.RandomAffine(0, 1.2, seed=0), r"scale must .*1.2"),
         (lambda: augment.RandomRotation(200, seed=0), "degrees must .*got 200"),
+        (lambda: augment.RandomElastic(-1, seed=0), "bend must .*got -1"),
+        (lambda: augment.RandomGain(0, 1, seed=0), "low and high must .*got 0 and 1"),
+        (lambda: augment.RandomGain(2, 1, seed=0), "low and high must .*got 2 and 1"),
         (lambda: augment.RandomCrop(0, seed=0), "padding must .*got 0"),
         (lambda: augment.RandomCrop(1.5, seed=0), "padding must .*got 1.5"),
         (lambda: augment.RandomFlip("diagonal", seed=0), "mode must .*'diagonal'"),
