@@ -189,6 +189,37 @@ def label_curves(
     """
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.subplots()
+    _over_labels(axes, scores)
+    axes.axhline(
+        100 * chance, color="#555555", linestyle="--", label="chance", marker=""
+    )
+    axes.set(ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.legend(ncols=2, loc="lower right")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def label_gaps(gaps: Mapping[str, Mapping[int, Any]], reference: str) -> Figure:
+    """Difference in accuracy to a reference, against labels per class.
+
+    Args:
+        gaps: By encoder, then by labels per class, a `sslkit.evaluate.Spread`
+            (attributes `mean` and `sd`) of accuracies minus those of the reference.
+        reference: Name of the reference, drawn as a dashed line at zero.
+
+    Returns:
+        The figure, with one standard deviation as error bars, in percentage points.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots()
+    _over_labels(axes, gaps)
+    axes.axhline(0, color="#555555", linestyle="--", label=reference, marker="")
+    axes.set(ylabel="difference in accuracy (points)")
+    axes.legend()
+    return figure
+
+
+def _over_labels(axes: Any, scores: Mapping[str, Mapping[int, Any]]) -> None:
     for i, (name, by_shots) in enumerate(scores.items()):
         # A small sideways shift keeps error bars of different encoders apart.
         shots = np.array(list(by_shots)) * (1 + 0.03 * (i - (len(scores) - 1) / 2))
@@ -200,16 +231,11 @@ def label_curves(
             capsize=3,
         )
     ticks = sorted({shots for by_shots in scores.values() for shots in by_shots})
-    axes.axhline(
-        100 * chance, color="#555555", linestyle="--", label="chance", marker=""
-    )
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="labels per class", ylabel="test accuracy (%)", ylim=(0, 100))
-    axes.legend(ncols=2, loc="lower right")
-    return figure
+    axes.set_xlabel("labels per class")
 
 
 @matplotlib.rc_context(STYLE)
@@ -396,4 +422,54 @@ def landscapes(
         figure.colorbar(mesh, ax=grid, label=surface_label, shrink=0.8)
     handles, names = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def sounds(
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    rate: int,
+    hertz: Sequence[float],
+) -> Figure:
+    """Waveforms above their spectrograms, one column a sound.
+
+    Args:
+        panels: By title, a waveform `[samples]` and its spectrogram in decibels
+            `[frames, bands]`, over the same time. All spectrograms are on one colour
+            scale, from the loudest value of all to 60 decibels below.
+        rate: Samples per second.
+        hertz: Centre of each band, for the labels of the frequency axis, `[bands]`.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(WIDTH, 4.0))
+    grid = figure.subplots(
+        2, len(panels), squeeze=False, sharex=True, sharey="row", height_ratios=(1, 2)
+    )
+    top = max(np.max(sound) for _, sound in panels.values())
+    ticks = np.linspace(0, len(hertz) - 1, 6).round().astype(int)
+    mesh = None
+    for (upper, lower), (title, (wave, sound)) in zip(
+        grid.T, panels.items(), strict=True
+    ):
+        wave, sound = np.asarray(wave), np.asarray(sound)
+        seconds = len(wave) / rate
+        upper.plot(np.arange(len(wave)) / rate, wave, lw=0.5, marker="")
+        upper.set_title(title)
+        mesh = lower.imshow(
+            sound.T,
+            origin="lower",
+            aspect="auto",
+            extent=(0, seconds, -0.5, len(hertz) - 0.5),
+            cmap="magma",
+            vmin=top - 60,
+            vmax=top,
+        )
+        lower.grid(False)
+        lower.set_xlabel("time (s)")
+        lower.set_yticks(ticks, [f"{round(hertz[tick], -1):.0f}" for tick in ticks])
+    grid[0, 0].set_ylabel("amplitude")
+    grid[1, 0].set_ylabel("frequency (Hz)")
+    figure.colorbar(mesh, ax=grid[1], label="power (dB)")
     return figure

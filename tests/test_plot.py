@@ -95,6 +95,19 @@ def test_label_curves_draw_means_with_error_bars_in_per_cent():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "10"]
 
 
+def test_label_gaps_are_differences_in_points_around_zero():
+    gaps = {"frozen": {1: Spread(0.2, 0.05, 3), 1000: Spread(-0.01, 0.002, 2)}}
+    (axes,) = plot.label_gaps(gaps, "from scratch").axes
+    bar = axes.containers[0]
+    np.testing.assert_allclose(np.array(bar.lines[0].get_ydata(), float), [20, -1])
+    segments = bar.lines[2][0].get_segments()
+    np.testing.assert_allclose(np.array(segments[1], float)[:, 1], [-1.2, -0.8])
+    assert "points" in axes.get_ylabel()
+    zero = [line for line in axes.lines if line.get_label() == "from scratch"]
+    assert set(zero[0].get_ydata()) == {0}
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "1000"]
+
+
 def test_histograms_count_every_number_and_shade_an_interval():
     values = {"a": np.array([0.1, 0.1, 0.9]), "b": np.array([[2.0], [2.0]])}
     figure = plot.histograms(
@@ -231,3 +244,23 @@ def test_landscapes_without_surfaces_have_no_colour_bar():
     figure = plot.landscapes({"now": {"data": np.zeros((2, 2))}})
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x_1$", "$x_2$")
+
+
+def test_sounds_share_a_scale_and_name_frequencies():
+    wave = np.array([0.0, 0.5, -0.5, 0.0])
+    loud, quiet = np.array([[-10.0, -20.0], [0.0, -90.0]]), np.full((2, 2), -30.0)
+    panels = {"one": (wave, loud), "two": (wave / 2, quiet)}
+    figure = plot.sounds(panels, rate=2, hertz=[101.0, 1204.0])
+    first, second, left, right, bar = figure.axes
+    assert (first.get_title(), second.get_title()) == ("one", "two")
+    np.testing.assert_array_equal(first.lines[0].get_xdata(), [0, 0.5, 1, 1.5])
+    np.testing.assert_array_equal(second.lines[0].get_ydata(), wave / 2)
+    for axes, sound in ((left, loud), (right, quiet)):
+        (mesh,) = axes.images
+        np.testing.assert_array_equal(mesh.get_array(), sound.T)
+        assert mesh.get_clim() == (-60, 0) and mesh.origin == "lower"
+        assert mesh.get_extent()[:2] == [0, 2.0] or mesh.get_extent()[:2] == (0, 2.0)
+    labels = {text.get_text() for text in left.get_yticklabels()}
+    assert labels == {"100", "1200"}
+    assert (left.get_xlabel(), left.get_ylabel()) == ("time (s)", "frequency (Hz)")
+    assert bar.get_ylabel() == "power (dB)"
