@@ -1,4 +1,4 @@
-"""Fetching a file once, whole and intact (used by `sslkit.data`).
+"""Fetching a file once, whole and intact (used by `sslkit.data` and `sslkit.speech`).
 
 pooch checks the SHA-256, tries again and moves the file into place; filelock keeps two
 notebooks from doing so at the same time. What neither has is going on where a transfer
@@ -37,11 +37,15 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def only_process_in(folder: Path) -> Iterator[None]:
+def only_process_in(
+    folder: Path, what: str = "MNIST", file: str = "mnist.npz"
+) -> Iterator[None]:
     """Hold the lock of a folder, so that two notebooks do not both download.
 
     Args:
         folder: Made if it does not exist.
+        what: What is to be downloaded, for the message of an error.
+        file: The file that can be put into a folder instead, for the same.
 
     Raises:
         OSError: If the folder cannot be written, or the lock is not free within
@@ -55,9 +59,9 @@ def only_process_in(folder: Path) -> Iterator[None]:
         busy = isinstance(error, filelock.Timeout)
         why = "another process is using it" if busy else reason(error)
         raise OSError(
-            f"MNIST could not be downloaded (cache folder: {why}). Name a folder that "
-            "can be written in SSLKIT_CACHE, or put mnist.npz into a folder and name "
-            "the folder in SSLKIT_DATA."
+            f"{what[:1].upper()}{what[1:]} could not be downloaded (cache folder: "
+            f"{why}). Name a folder that can be written in SSLKIT_CACHE, or put {file} "
+            "into a folder and name the folder in SSLKIT_DATA."
         ) from error
     try:
         yield
@@ -65,12 +69,15 @@ def only_process_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def fetch(base_url: str, digests: Mapping[str, str], folder: Path) -> dict[str, Path]:
+def fetch(
+    base_url: str, digests: Mapping[str, str | None], folder: Path
+) -> dict[str, Path]:
     """Bring files of one server into a folder, unless they lie there intact.
 
     Args:
         base_url: Address before the names, with the slash at its end.
-        digests: SHA-256 of each file, in hexadecimal digits, by name.
+        digests: SHA-256 of each file, in hexadecimal digits, by name; `None` for a
+            file that is not the same each time, and whose contents the caller checks.
         folder: Where they go.
 
     Returns:
@@ -83,7 +90,9 @@ def fetch(base_url: str, digests: Mapping[str, str], folder: Path) -> dict[str, 
     store = pooch.create(
         path=folder,
         base_url=base_url,
-        registry={name: f"sha256:{digest}" for name, digest in digests.items()},
+        registry={
+            name: digest and f"sha256:{digest}" for name, digest in digests.items()
+        },
         retry_if_failed=2,
     )
     with _quiet_pooch():
