@@ -47,10 +47,10 @@ SILENCE = 30.0
 def mel(hertz: ArrayLike) -> Any:
     r"""Pitch in mel, a scale on which equal steps sound about equally far apart.
 
-    $$m(f) = 2595 \log_{10}(1 + f / 700)$$
+    $$\operatorname{mel}(\nu) = 2595 \log_{10}(1 + \nu / 700)$$
 
     Args:
-        hertz: Frequencies $f$, at least 0.
+        hertz: Frequencies $\nu$, at least 0.
 
     Returns:
         The same shape.
@@ -234,12 +234,12 @@ class RandomVoice(_Augmentation):
     r"""Move all frequencies by one factor: another length of the vocal tract.
 
     A longer throat and mouth lower all resonances of a voice by about the same
-    factor, so the band at frequency $f$ shows what was at $a f$, with $\log a$ drawn
-    uniformly. What would come from beyond the last band repeats that band. Vocal
-    tract length perturbation: Jaitly and Hinton, ICML workshop 2013.
+    factor, so the band at frequency $\nu$ shows what was at $\alpha \nu$, with
+    $\log \alpha$ drawn uniformly. What would come from beyond the last band repeats
+    that band. Vocal tract length perturbation: Jaitly and Hinton, ICML workshop 2013.
 
     Args:
-        warp: Largest $|\log a|$, at least 0; 0.2 is about a fifth either way.
+        warp: Largest $|\log \alpha|$, at least 0; 0.2 is about a fifth either way.
         seed: Fixes the sequence of draws.
         **kwargs: `name` and `dtype` of the layer.
 
@@ -261,10 +261,10 @@ class RandomVoice(_Augmentation):
     def augment(self, images: Any) -> Any:
         """Change pictures `[batch, frames, bands, 1]`."""
         batch, bands = ops.shape(images)[0], images.shape[2]
-        log_a = keras.random.uniform(
+        log_alpha = keras.random.uniform(
             (batch, 1), -self.warp, self.warp, seed=self.generator
         )
-        return _fetch(images, band_positions(ops.exp(log_a), bands), axis=2)
+        return _fetch(images, band_positions(ops.exp(log_alpha), bands), axis=2)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
@@ -355,10 +355,10 @@ class RandomMicrophone(_Augmentation):
     """Another loudness, other bass and treble, and a bed of noise.
 
     To the decibels of every band a smooth curve over frequency is added: a constant
-    and one to seven half waves of a cosine, each with a Gaussian factor. Then noise, equally
-    strong in all bands and at all moments but for a flicker of 3 decibels, is added
-    to the sound. (To the sound, not to the decibels: only what is quieter than the
-    noise drowns.)
+    and one to seven half waves of a cosine, each with a Gaussian factor. Then noise,
+    equally strong in all bands and at all moments but for a flicker of 3 decibels, is
+    added to the sound. (To the sound, not to the decibels: only what is quieter than
+    the noise drowns.)
 
     Args:
         tone: Standard deviation of the factors as a share of the range of the picture,
@@ -829,9 +829,9 @@ class MaskedModel(Composite):
     r"""Encoder trained to say what was hidden.
 
     $$\min_{f, g}\; \mathbb{E}\;
-      \frac{\sum_i m_i\, (x_i - g(f((1 - m) \odot x))_i)^2}{\sum_i m_i}$$
+      \frac{\sum_i M_i\, (x_i - g(f((1 - M) \odot x))_i)^2}{\sum_i M_i}$$
 
-    with encoder $f$, decoder $g$ and a random mask $m$ that is 1 where the picture
+    with encoder $f$, decoder $g$ and a random mask $M$ that is 1 where the picture
     $x$ is hidden. Only hidden values count: the others would be had by copying. After
     He et al., arXiv 2111.06377, section 3, who let the encoder see visible patches
     only; a convolution has to be shown the holes.

@@ -473,3 +473,33 @@ def sounds(
     grid[1, 0].set_ylabel("frequency (Hz)")
     figure.colorbar(mesh, ax=grid[1], label="power (dB)")
     return figure
+
+
+@matplotlib.rc_context(STYLE)
+def by_group(
+    scores: Mapping[str, Mapping[str, float]], xlabel: str, chance: float = 0.1
+) -> Figure:
+    """Accuracy of several methods for each of several groups.
+
+    Args:
+        scores: By method, then by group, accuracies. All have the same groups.
+        xlabel: What the groups are.
+        chance: Accuracy of guessing, drawn as a dashed line.
+
+    Returns:
+        The figure, with a marker for each method and group.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots()
+    for i, (name, by_name) in enumerate(scores.items()):
+        # A small sideways shift keeps markers of different methods apart.
+        places = np.arange(len(by_name)) + 0.1 * (i - (len(scores) - 1) / 2)
+        heights = [100 * value for value in by_name.values()]
+        axes.plot(places, heights, linestyle="", markersize=6, label=name)
+        axes.set_xticks(range(len(by_name)), list(by_name))
+    axes.axhline(
+        100 * chance, color="#555555", linestyle="--", label="chance", marker=""
+    )
+    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 100))
+    axes.legend(ncols=2, loc="lower right")
+    return figure

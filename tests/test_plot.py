@@ -264,3 +264,16 @@ def test_sounds_share_a_scale_and_name_frequencies():
     assert labels == {"100", "1200"}
     assert (left.get_xlabel(), left.get_ylabel()) == ("time (s)", "frequency (Hz)")
     assert bar.get_ylabel() == "power (dB)"
+
+
+def test_groups_have_one_marker_for_each_method():
+    scores = {"raw": {"ann": 0.5, "bob": 0.75}, "net": {"ann": 0.9, "bob": 1.0}}
+    (axes,) = plot.by_group(scores, "speaker", chance=0.1).axes
+    raw, net, guess = axes.lines
+    np.testing.assert_allclose(raw.get_ydata(), [50, 75])
+    np.testing.assert_allclose(net.get_ydata(), [90, 100])
+    assert raw.get_marker() != net.get_marker() and raw.get_linestyle() == "None"
+    np.testing.assert_allclose((raw.get_xdata() + net.get_xdata()) / 2, [0, 1])
+    np.testing.assert_allclose(guess.get_ydata(), 10)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ann", "bob"]
+    assert axes.get_xlabel() == "speaker" and axes.get_ylim() == (0, 100)
