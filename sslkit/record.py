@@ -31,6 +31,7 @@ UNITS = {
     "digits": (1, ".0f", ""),
     "directions": (1, ".1f", ""),
     "parameters": (1, ",.0f", ""),
+    "labels per class": (1, ",.0f", ""),
 }
 """Units a result may have: by what it is multiplied, its format and its suffix."""
 

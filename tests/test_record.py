@@ -140,6 +140,7 @@ def test_an_id_is_used_once():
         (9, "digits", None, "9"),
         (12.3456, "directions", None, "12.3"),
         (1234567, "parameters", None, "1,234,567"),
+        (1234.5, "labels per class", None, "1,234"),
     ],
 )
 def test_figures_are_written_in_their_unit(value, unit, spread, text):
