@@ -184,8 +184,7 @@ def word_image(
         (2, 32, 32)
     """
     pictures = []
-    for wave in np.asarray(waves):
-        sound = log_mel(wave[None], bands)[0]
+    for sound in log_mel(waves, bands):
         loudness = sound.max(axis=1)
         heard = np.flatnonzero(loudness > loudness.max() - SILENCE)
         first, last = heard[0], heard[-1] + 1

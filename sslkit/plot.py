@@ -500,6 +500,6 @@ def by_group(
     axes.axhline(
         100 * chance, color="#555555", linestyle="--", label="chance", marker=""
     )
-    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 100))
+    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 103))
     axes.legend(ncols=2, loc="lower right")
     return figure

@@ -276,4 +276,4 @@ def test_groups_have_one_marker_for_each_method():
     np.testing.assert_allclose((raw.get_xdata() + net.get_xdata()) / 2, [0, 1])
     np.testing.assert_allclose(guess.get_ydata(), 10)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ann", "bob"]
-    assert axes.get_xlabel() == "speaker" and axes.get_ylim() == (0, 100)
+    assert axes.get_xlabel() == "speaker" and axes.get_ylim() == (0, 103)
