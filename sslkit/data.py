@@ -161,8 +161,9 @@ def note(name: str, source: str, sha256: str, train: int, test: int) -> None:
 
     Args:
         name: Name of the data set as readers see it.
-        source: One of `SOURCES` but `"auto"`; `"sample"` for a stand-in, with which
-            no notebook is stored.
+        source: One of `SOURCES` but `"auto"`, or another word for where it came from,
+            such as `"installed"`; `"sample"` for a stand-in, with which no notebook
+            is stored.
         sha256: Checksum of what was loaded, 64 hexadecimal digits.
         train: Number of training examples.
         test: Number of test examples.
