@@ -566,7 +566,7 @@ def word_views(
             RandomSpeaker(offsets, speaker, seed=seed),
             RandomVoice(voice, seed=seed),
             RandomTempo(0.1, 0.05, 0.02, seed=seed),
-            RandomMicrophone(0.06, 0.3, seed=seed),
+            RandomMicrophone(0.045, 0.3, seed=seed),
             RandomStripes(0.1, seed=seed),
         ],
         name="word_views",
