@@ -449,7 +449,7 @@ def sounds(
     )
     top = max(np.max(sound) for _, sound in panels.values())
     ticks = np.linspace(0, len(hertz) - 1, 6).round().astype(int)
-    mesh = None
+    mesh: Any = None
     for (upper, lower), (title, (wave, sound)) in zip(
         grid.T, panels.items(), strict=True
     ):
