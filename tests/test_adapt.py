@@ -67,6 +67,7 @@ def mean_entropy(model, x):
 def test_tent_takes_the_step_that_finite_differences_give(x):
     model, rate, small = classifier(1), 0.5, 1e-2
     tent = adapt.Tent(model, keras.optimizers.SGD(rate))
+    assert len(tent.variables) == 4  # a scale and an offset for each of two layers
     before = [variable.numpy().copy() for variable in tent.variables]
     frozen = [w.copy() for w in model.layers[0].layers[0].get_weights()]
     reference = np.asarray(model(x, training=True))
