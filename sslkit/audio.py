@@ -73,7 +73,7 @@ def mel_centres(bands: int = BANDS) -> NDArray[np.float64]:
 
     Example:
         >>> print(mel_centres(3).round())
-        [ 478. 1155. 2230.]
+        [ 487. 1177. 2271.]
     """
     return _edges(bands)[1:-1]
 
