@@ -29,8 +29,8 @@ from sslkit import data, download
 RATE = 8000
 """Samples per second, and the length of a clip in samples."""
 
-FILE = "free-spoken-digit-dataset-v1.0.10.tar.gz"
-"""Name of the archive in the folder of `SSLKIT_DATA` and in the cache."""
+# Name of the archive in the folder of SSLKIT_DATA and in the cache.
+_FILE = "free-spoken-digit-dataset-v1.0.10.tar.gz"
 
 Mask = NDArray[np.bool_]
 
@@ -311,10 +311,10 @@ def _from_folder() -> tuple[SpokenDigits, str]:
     if not folder:
         raise ValueError(
             "source is 'folder', but SSLKIT_DATA is not set: let it name the folder "
-            f"that holds {FILE}."
+            f"that holds {_FILE}."
         )
     base = Path(folder).expanduser()
-    places = [base / FILE, base / "recordings", *base.glob("free-spoken-digit*/")]
+    places = [base / _FILE, base / "recordings", *base.glob("free-spoken-digit*/")]
     for place in places:
         inside = place / "recordings"
         found = inside if inside.is_dir() else place
@@ -322,13 +322,13 @@ def _from_folder() -> tuple[SpokenDigits, str]:
             recordings = _read(found, "put an intact copy there")
             return _digits(recordings, "folder"), "from the folder in SSLKIT_DATA"
     raise FileNotFoundError(
-        f"{base} holds neither {FILE} nor a folder 'recordings': put one of them there "
-        "(data/README.md says how)."
+        f"{base} holds neither {_FILE} nor a folder 'recordings': put one of them "
+        "there (data/README.md says how)."
     )
 
 
 def _from_cache() -> tuple[SpokenDigits, str]:
-    path = download.cache_folder() / FILE
+    path = download.cache_folder() / _FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: load_fsdd('download') fetches it."
@@ -340,27 +340,27 @@ def _from_cache() -> tuple[SpokenDigits, str]:
 def _from_download() -> tuple[SpokenDigits, str]:
     folder, address = download.cache_folder(), _entry()["url"]
     host, name = urlsplit(address).hostname, address.rpartition("/")[2]
-    with download.only_process_in(folder, "the spoken digits", FILE):
+    with download.only_process_in(folder, "the spoken digits", _FILE):
         try:
             # Intact already, perhaps because another process has just fetched it.
             return _from_cache()
         except FileNotFoundError:
             pass
         except ValueError:
-            (folder / FILE).unlink()
+            (folder / _FILE).unlink()
         try:
             # The server packs the archive anew now and then, so that its checksum
             # is not known; that of the recordings is.
             base = address.removesuffix(name)
             path = download.fetch(base, {name: None}, folder)[name]
-            os.replace(path, folder / FILE)
-            recordings = _read(folder / FILE, "load again")
+            os.replace(path, folder / _FILE)
+            recordings = _read(folder / _FILE, "load again")
         except (OSError, ValueError) as error:
-            (folder / FILE).unlink(missing_ok=True)
+            (folder / _FILE).unlink(missing_ok=True)
             raise OSError(
                 f"The spoken digits could not be downloaded ({host}: "
                 f"{download.reason(error)}). Load again when the network works, or "
-                f"put {FILE} into a folder and name the folder in SSLKIT_DATA."
+                f"put {_FILE} into a folder and name the folder in SSLKIT_DATA."
             ) from error
     return _digits(recordings, "download"), f"downloaded from {host} into the cache"
 

@@ -16,7 +16,7 @@ import scipy.signal
 from sslkit import data, download, speech
 
 needs_speech = pytest.mark.skipif(
-    not os.path.isfile(os.path.join(os.environ.get("SSLKIT_DATA", ""), speech.FILE)),
+    not os.path.isfile(os.path.join(os.environ.get("SSLKIT_DATA", ""), speech._FILE)),
     reason="needs the recordings",
 )
 
@@ -84,7 +84,7 @@ def place(monkeypatch, tmp_path):
 
 
 def test_archive_in_the_folder_gives_the_recordings_in_order(place, capsys):
-    (place.data / speech.FILE).write_bytes(pack_tar(recordings()))
+    (place.data / speech._FILE).write_bytes(pack_tar(recordings()))
     digits = speech.load_fsdd()
     assert capsys.readouterr().out == (
         "FSDD: 24 training and 20 test recordings, from the folder in SSLKIT_DATA\n"
@@ -124,7 +124,7 @@ def test_folder_that_is_not_set_or_empty_is_named(place, monkeypatch):
 @pytest.mark.parametrize("content", [b"not an archive", None])
 def test_damaged_folder_is_an_error_and_not_passed_over(place, content):
     changed = {**recordings(), "0_ann_0.wav": pack_wav(np.zeros(9))}
-    (place.data / speech.FILE).write_bytes(content or pack_tar(changed))
+    (place.data / speech._FILE).write_bytes(content or pack_tar(changed))
     with pytest.raises(ValueError, match="cannot be read|must have SHA-256"):
         speech.load_fsdd()
 
@@ -137,7 +137,7 @@ def test_download_goes_into_the_cache_and_is_used_from_there(place, capsys):
     assert place.calls.asked == [
         ("https://example.org/tags/", {"v1.0.10.tar.gz": None})
     ]
-    assert sorted(path.name for path in place.cache.glob("*.gz")) == [speech.FILE]
+    assert sorted(path.name for path in place.cache.glob("*.gz")) == [speech._FILE]
     for source in ("auto", "cache", "download"):
         again = speech.load_fsdd(source)
         assert again.source == "cache" and np.array_equal(again.waves, first.waves)
@@ -145,7 +145,7 @@ def test_download_goes_into_the_cache_and_is_used_from_there(place, capsys):
 
 
 def test_damaged_cache_is_replaced(place):
-    (place.cache / speech.FILE).write_bytes(b"half an archive")
+    (place.cache / speech._FILE).write_bytes(b"half an archive")
     with pytest.raises(ValueError, match="load_fsdd.'download'. replaces it"):
         speech.load_fsdd("cache")
     place.calls.content = pack_tar(recordings())
@@ -157,7 +157,7 @@ def test_download_of_other_recordings_is_refused_and_not_kept(place):
     place.calls.content = pack_tar({"0_ann_0.wav": pack_wav(np.zeros(9))})
     with pytest.raises(OSError, match=r"example\.org: the 1 recordings in .* must"):
         speech.load_fsdd("download")
-    assert not (place.cache / speech.FILE).exists()
+    assert not (place.cache / speech._FILE).exists()
     with pytest.raises(FileNotFoundError, match="fetches it"):
         speech.load_fsdd("cache")
 
@@ -173,7 +173,7 @@ def test_without_folder_and_network_the_stand_in_says_what_it_is(place, capsys):
 def test_locked_cache_names_the_spoken_digits(place, monkeypatch):
     monkeypatch.setenv("SSLKIT_CACHE", str(place.data / "file" / "below"))
     (place.data / "file").write_text("")
-    with pytest.raises(OSError, match=f"The spoken digits could .* put {speech.FILE}"):
+    with pytest.raises(OSError, match=f"The spoken digits could .* put {speech._FILE}"):
         speech.load_fsdd("download")
 
 
