@@ -116,8 +116,7 @@ def digit_views(seed: int = 0) -> keras.Sequential:
 
     Rotation by up to 20 degrees, scale 0.75 to 1.25 along each axis, shear 0.3, a
     shift of up to 3 pixels and a bend of 1.2 pixels, all in one warp; then a gain of
-    0.7 to 1.3. Without the gain, or without the bend, the features are good for much
-    less when labels are few.
+    0.7 to 1.3.
 
     Args:
         seed: Fixes the sequence of draws.
