@@ -194,7 +194,7 @@ def label_curves(
         100 * chance, color="#555555", linestyle="--", label="chance", marker=""
     )
     axes.set(ylabel="test accuracy (%)", ylim=(0, 100))
-    axes.legend(ncols=2, loc="lower right")
+    axes.legend(ncols=2, loc="best")
     return figure
 
 
