@@ -200,7 +200,8 @@ def linear_probe(
     whatever the scale of an encoder.
 
     Args:
-        split: Answer of `features`.
+        split: Answer of `features`. Where there is something to choose, training rows
+            have to be in random order, not sorted by class or origin.
         Cs: Candidates, positive. With one candidate nothing needs choosing.
 
     Returns:
