@@ -16,8 +16,69 @@ from sslkit.base import Composite
 from sslkit.networks import IMAGE_SHAPE
 
 
+class TwoViews(Composite):
+    """What models with two views of each example share (chapters *Contrastive* on).
+
+    Both views come from one augmentation, which is one seeded warp for images
+    (`digit_views`), and pass the networks in one batch. A subclass adds the loss in
+    `compute_loss`.
+
+    Args:
+        encoder: Model from examples `[batch, ...]` to features `[batch, d]`. After
+            training, `model.encoder` is what the probes judge.
+        projector: Model from features `[batch, d]` to `[batch, p]`.
+        augment: Layer or model from examples to examples of the same shape that
+            draws a random change when called with `training=True`.
+        seed: Kept with the model. The random changes have the seeds of their own
+            layers.
+    """
+
+    parts = ("encoder", "projector", "augment")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        projector: keras.Model,
+        augment: keras.Layer,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the parts; see the class for the arguments."""
+        super().__init__(seed, **kwargs)
+        self.encoder = encoder
+        self.projector = projector
+        self.augment = augment
+
+    def views(self, x: Any) -> Any:
+        """Draw two views of each example.
+
+        Args:
+            x: Examples, `[batch, ...]`.
+
+        Returns:
+            Views `[2 batch, ...]`: all first ones, then all second ones. They are one
+            batch, so that batch normalisation sees them together.
+        """
+        return ops.concatenate(
+            [self.augment(x, training=True), self.augment(x, training=True)]
+        )
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Draw two views of each example and project their features.
+
+        Args:
+            x: Examples, `[batch, ...]`.
+            training: Passed to the networks. The views are drawn either way.
+
+        Returns:
+            Projections `[2 batch, p]`: all first views, then all second views.
+        """
+        h = self.encoder(self.views(x), training=training)
+        return self.projector(h, training=training)
+
+
 @keras.saving.register_keras_serializable(package="sslkit")
-class SimCLR(Composite):
+class SimCLR(TwoViews):
     r"""Encoder trained to recognise its own example behind another random change.
 
     $$\min_f\; \mathbb{E}\; {-\log}
@@ -58,8 +119,6 @@ class SimCLR(Composite):
         TensorShape([32, 8])
     """
 
-    parts = ("encoder", "projector", "augment")
-
     def __init__(
         self,
         encoder: keras.Model,
@@ -70,29 +129,9 @@ class SimCLR(Composite):
         **kwargs: Any,
     ) -> None:
         """Keep the parts; see the class for the arguments."""
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be above 0, got {temperature!r}.")
-        super().__init__(seed, **kwargs)
-        self.encoder = encoder
-        self.projector = projector
-        self.augment = augment
+        _check_temperature(temperature)
+        super().__init__(encoder, projector, augment, seed, **kwargs)
         self.temperature = temperature
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Draw two views of each example and project their features.
-
-        Args:
-            x: Examples, `[batch, ...]`.
-            training: Passed to the networks. The views are drawn either way.
-
-        Returns:
-            Projections `[2 batch, p]`: all first views, then all second views.
-        """
-        # Both views in one batch, so that batch normalisation sees them together.
-        views = ops.concatenate(
-            [self.augment(x, training=True), self.augment(x, training=True)]
-        )
-        return self.projector(self.encoder(views, training=training), training=training)
 
     def compute_loss(
         self,
@@ -135,3 +174,8 @@ def digit_views(seed: int = 0) -> keras.Sequential:
         [keras.Input(IMAGE_SHAPE), warp, RandomGain(0.7, 1.3, seed=seed)],
         name="digit_views",
     )
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0, got {temperature!r}.")

@@ -79,3 +79,37 @@ def effective_rank(h: ArrayLike) -> float:
     p = s / s.sum()
     p = p[p > 0]
     return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def feature_std(h: ArrayLike) -> float:
+    r"""Spread of features of unit length: the first sign of a collapse.
+
+    $$\frac1d \sum_{i=1}^{d} \operatorname{std}_n\Bigl(
+      \frac{h_{n,i}}{\lVert h_n \rVert}\Bigr)$$
+
+    It is 0 if all features point in one direction, close to $1/\sqrt{d}$ if they are
+    spread evenly over the sphere, and never above that. Chen and He, arXiv
+    2011.10566, section 4.1.
+
+    Args:
+        h: Features `[n, d]`, finite. A row of zeros stays zero.
+
+    Returns:
+        A number from 0 to $1/\sqrt{d}$.
+
+    Raises:
+        ValueError: If `h` has another rank or holds NaN or infinity.
+
+    Example:
+        >>> feature_std(np.array([[2.0, 0.0], [5.0, 0.0]]))  # one direction
+        0.0
+        >>> feature_std(np.array([[1.0, 1.0], [-1.0, -1.0]])) == 0.5**0.5
+        True
+    """
+    h = np.asarray(h, dtype=np.float64)
+    if h.ndim != 2 or h.size == 0:
+        raise ValueError(f"h must have shape [n, d], got {h.shape}: flatten it first.")
+    if not np.isfinite(h).all():
+        raise ValueError("h holds NaN or infinity: find out where the encoder made it.")
+    unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
+    return float(unit.std(axis=0).mean())

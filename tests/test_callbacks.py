@@ -3,7 +3,7 @@ import pytest
 
 from sslkit import plot
 from sslkit.autoencoder import dense_autoencoder
-from sslkit.callbacks import Filmstrip
+from sslkit.callbacks import CollapseMeter, Filmstrip
 
 ALT = "Two digits that grow clearer from row to row."
 
@@ -66,3 +66,43 @@ def test_images_above_are_not_changed_by_the_strip(shown):
 def test_a_filmstrip_without_epochs_is_refused():
     with pytest.raises(ValueError, match="epochs is empty"):
         Filmstrip(lambda: np.zeros((1, 28, 28)), [], ALT)
+
+
+def encoder_of(columns):
+    """An encoder that returns the first pixels, a column of zeros for the others."""
+
+    def encode(images):
+        h = np.asarray(images).reshape(len(images), -1)[:, :4].copy()
+        h[:, columns:] = 0
+        return h
+
+    return encode
+
+
+def fit_one_epoch(meter):
+    model = dense_autoencoder(2)
+    model.compile(optimizer="adam", run_eagerly=True)
+    images = np.zeros((2, 28, 28), "float32")
+    return model.fit(images, epochs=1, verbose=0, callbacks=[meter])
+
+
+def test_collapse_meter_tells_a_point_a_line_and_a_sphere(capsys):
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, (500, 28, 28)).astype("uint8")
+    rows = {}
+    for columns in (0, 1, 4):
+        meter = CollapseMeter(encoder_of(columns), images, chance=1.5)
+        logged = fit_one_epoch(meter).history
+        rows[columns] = meter.history[-1]
+        assert [row["epoch"] for row in meter.history] == [0, 1]
+        assert logged["std"] == [rows[columns]["std"]]
+    assert rows[0]["std"] == rows[0]["rank"] == 0
+    assert rows[1]["std"] == 0 and rows[1]["rank"] == pytest.approx(1)
+    assert rows[4]["std"] > 0.1 and rows[4]["rank"] > 2
+    assert f"loss {rows[4]['loss']:.3f} (chance 1.500)" in capsys.readouterr().out
+
+
+def test_collapse_meter_says_nothing_without_a_chance_value(capsys):
+    images = np.full((3, 28, 28), 9, "uint8")
+    fit_one_epoch(CollapseMeter(encoder_of(4), images))
+    assert capsys.readouterr().out == ""

@@ -71,3 +71,25 @@ def test_effective_rank_ignores_scale_and_rotation():
 def test_effective_rank_refuses_what_has_none(h, message):
     with pytest.raises(ValueError, match=message):
         metrics.effective_rank(h)
+
+
+def test_feature_std_of_an_even_sphere_is_one_over_root_d():
+    # Directions of Gaussian vectors are spread evenly over the sphere.
+    h = np.random.default_rng(0).normal(size=(40_000, 16)) * 5
+    assert metrics.feature_std(h) == pytest.approx(0.25, abs=2e-3)
+
+
+def test_feature_std_never_exceeds_one_over_root_d_and_ignores_length():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        h = rng.normal(size=(30, 5)) ** 3 + rng.normal(size=5)
+        std = metrics.feature_std(h)
+        assert 0 < std <= 5**-0.5
+        longer = h * rng.uniform(0.1, 9, size=(30, 1))
+        assert metrics.feature_std(longer) == pytest.approx(std)
+
+
+@pytest.mark.parametrize(("h", "message"), [(np.ones(3), "shape"), ([[np.nan]], "NaN")])
+def test_feature_std_refuses_what_it_cannot_judge(h, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.feature_std(h)
