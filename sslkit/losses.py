@@ -353,6 +353,43 @@ def nt_xent(z_a: Any, z_b: Any, temperature: float) -> Any:
     return (nll[:n] + nll[n:]) / 2
 
 
+def info_nce(q: Any, k: Any, queue: Any, temperature: float) -> Any:
+    r"""Cross-entropy of finding the key of each query among keys from elsewhere.
+
+    $$-\log \frac{e^{s(q, k)/\tau}}
+      {e^{s(q, k)/\tau} + \sum_{k' \in \text{queue}} e^{s(q, k')/\tau}}$$
+
+    with the cosine similarity $s$. If all vectors are the same, every loss is
+    $\log(Q + 1)$ for a queue of $Q$ keys. He et al., arXiv 1911.05722, equation 1.
+
+    Args:
+        q: Queries, `[batch, p]`. Their length does not matter, nor does that of keys.
+        k: The key that belongs to each query, same shape.
+        queue: Keys of other examples, `[Q, p]`, the negatives of all queries.
+        temperature: $\tau$, above 0.
+
+    Returns:
+        Losses in nats, `[batch]`.
+
+    Raises:
+        ValueError: If `q` and `k` differ in shape.
+
+    Example:
+        >>> import numpy as np
+        >>> same = np.ones((2, 3), "float32")
+        >>> print(np.asarray(info_nce(same, same, np.ones((7, 3)), 0.2)).round(4))
+        [2.0794 2.0794]
+    """
+    _same_shape(q, k, "k", "q")
+    q, k, queue = (
+        ops.normalize(ops.cast(each, "float32"), axis=-1) for each in (q, k, queue)
+    )
+    positive = ops.sum(q * k, axis=-1, keepdims=True)
+    negatives = ops.matmul(q, ops.transpose(queue))
+    logits = ops.concatenate([positive, negatives], axis=-1) / temperature
+    return ops.logsumexp(logits, axis=-1) - logits[:, 0]
+
+
 def _same_shape(x: Any, other: Any, name: str, first: str = "x") -> None:
     # Inside a traced function the batch size is unknown (None) and matches any.
     shapes = tuple(x.shape), tuple(other.shape)
