@@ -1,11 +1,12 @@
 """What models made of several networks share (part *Algorithms*).
 
 `Composite` saves and loads a model whose networks are arguments of its constructor.
-`Adversarial` adds one optimizer per player. Neither trains anything: the algorithm of
+`Adversarial` adds one optimizer per player. `moving_copy` and `follow` keep a slow copy
+of networks. None of them trains anything: the algorithm of
 a chapter is all in its own module.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import keras
@@ -67,6 +68,39 @@ class Composite(keras.Model):
     def load_own_variables(self, store: Any) -> None:
         """Load the state of the random numbers."""
         self.seed_generator.state.assign(store["seed_generator"])
+
+
+def moving_copy(*networks: keras.Model) -> keras.Sequential:
+    """Copy networks in a row, for a teacher that follows them slowly.
+
+    Args:
+        *networks: Built models, each taking what the one before returns.
+
+    Returns:
+        One model with the same weights, none of which an optimizer moves. Called with
+        `training=True`, batch normalisation still uses the statistics of the batch.
+    """
+    copies = [keras.models.clone_model(network) for network in networks]
+    for copy, network in zip(copies, networks, strict=True):
+        copy.set_weights(network.get_weights())
+    whole = keras.Sequential(copies)
+    # Not through the layers: a frozen batch normalisation ignores the batch.
+    for weight in whole.weights:
+        weight.trainable = False
+    return whole
+
+
+def follow(copy: keras.Model, networks: Sequence[keras.Model], momentum: float) -> None:
+    r"""Move a copy towards its networks: $\xi \leftarrow m\,\xi + (1 - m)\,\theta$.
+
+    Args:
+        copy: What `moving_copy` returned; its weights $\xi$ are changed.
+        networks: The networks it was made from, with weights $\theta$.
+        momentum: $m$, from 0 (become the network) to 1 (stay).
+    """
+    weights = [weight for network in networks for weight in network.weights]
+    for target, source in zip(copy.weights, weights, strict=True):
+        target.assign(momentum * target + (1 - momentum) * source)
 
 
 class Adversarial(Composite):

@@ -12,7 +12,7 @@ from keras import ops
 
 from sslkit import losses
 from sslkit.augment import RandomElastic, RandomGain
-from sslkit.base import Composite
+from sslkit.base import Composite, follow, moving_copy
 from sslkit.networks import IMAGE_SHAPE
 
 
@@ -148,6 +148,138 @@ class SimCLR(TwoViews):
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
         return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
+class MoCo(TwoViews):
+    r"""Contrast with a queue of earlier keys, which a slowly moving copy makes.
+
+    The first view of an example is a query, the second, through the copy, its key.
+    The negatives are the keys of the last batches, so that their number does not
+    depend on the size of a batch. Each step moves the copy's weights,
+    $\xi \leftarrow m\, \xi + (1 - m)\, \theta$. He et al., arXiv 1911.05722.
+
+    Args:
+        encoder: As in `SimCLR`.
+        projector: As in `SimCLR`.
+        augment: As in `SimCLR`.
+        temperature: $\tau$, above 0.
+        momentum: $m$, from 0 to 1.
+        queue: Number of keys that are kept, at least the size of a batch.
+        seed: Fixes the random vectors that fill the queue at first.
+
+    Raises:
+        ValueError: If an argument is out of range, or a batch exceeds the queue.
+
+    Example:
+        >>> import numpy as np
+        >>> from sslkit import augment, networks
+        >>> model = MoCo(
+        ...     networks.dense_encoder(8),
+        ...     networks.projector(8),
+        ...     augment.RandomAffine(15, shift=2, seed=0),
+        ...     queue=64,
+        ... )
+        >>> model.compile(optimizer="adam")
+        >>> images = np.random.default_rng(0).random((32, 28, 28), "float32")
+        >>> list(model.fit(images, verbose=0).history)
+        ['loss']
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        projector: keras.Model,
+        augment: keras.Layer,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        queue: int = 4096,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the parts, make the copy and the queue; see the class."""
+        _check_temperature(temperature)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be from 0 to 1, got {momentum!r}.")
+        if not isinstance(queue, int) or queue < 1:
+            raise ValueError(f"queue must be a positive integer, got {queue!r}.")
+        super().__init__(encoder, projector, augment, seed, **kwargs)
+        self.temperature = temperature
+        self.momentum = momentum
+        self.target = moving_copy(encoder, projector)
+        self.queue = self.add_weight(
+            shape=(queue, projector.output_shape[-1]),
+            initializer=keras.initializers.RandomNormal(seed=seed),
+            trainable=False,
+            name="queue",
+        )
+
+    def call(self, x: Any, training: bool = False) -> dict[str, Any]:
+        """Draw two views of each example: a query and its key.
+
+        Args:
+            x: Examples, `[batch, ...]`.
+            training: Passed to the networks. The views are drawn either way.
+
+        Returns:
+            `q`, projections of the first views, and `k`, those that the copy makes of
+            the second views, each `[batch, p]`.
+        """
+        first, second = ops.split(self.views(x), 2)
+        h = self.encoder(first, training=training)
+        return {
+            "q": self.projector(h, training=training),
+            "k": ops.stop_gradient(self.target(second, training=training)),
+        }
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Mean InfoNCE loss of the batch, in nats; in training, its keys queue up."""
+        q, k = y_pred["q"], y_pred["k"]
+        loss = ops.mean(losses.info_nce(q, k, self.queue, self.temperature))
+        if training:
+            size = self.queue.shape[0]
+            if k.shape[0] is not None and k.shape[0] > size:
+                raise ValueError(
+                    f"queue must hold a batch, got {size} for a batch of "
+                    f"{k.shape[0]}: make it larger."
+                )
+            keys = ops.cast(k, self.queue.dtype)
+            self.queue.assign(ops.concatenate([keys, self.queue])[:size])
+        return loss
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Take a step, then let the copy follow."""
+        logs: dict[str, Any] = super().train_step(data)
+        follow(self.target, (self.encoder, self.projector), self.momentum)
+        return logs
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration from which `from_config` makes the same architecture."""
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "momentum": self.momentum,
+            "queue": self.queue.shape[0],
+        }
+
+    # Keras saves the weights of networks by itself, those of the model here.
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the queue, and what every `Composite` saves."""
+        super().save_own_variables(store)
+        store["queue"] = ops.convert_to_numpy(self.queue)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the queue, and what every `Composite` loads."""
+        super().load_own_variables(store)
+        self.queue.assign(store["queue"])
 
 
 def digit_views(seed: int = 0) -> keras.Sequential:

@@ -390,6 +390,126 @@ def info_nce(q: Any, k: Any, queue: Any, temperature: float) -> Any:
     return ops.logsumexp(logits, axis=-1) - logits[:, 0]
 
 
+def negative_cosine(p: Any, z: Any) -> Any:
+    r"""Negative cosine similarity of two vectors per example.
+
+    $$-s(p, z) = -\frac{p^\top z}{\lVert p \rVert\, \lVert z \rVert}$$
+
+    From -1 (same direction) to 1. For vectors of length 1 it is half their squared
+    distance, less one. Which side gets a gradient is up to the model. Grill et al.,
+    arXiv 2006.07733; Chen and He, arXiv 2011.10566.
+
+    Args:
+        p: Predictions, `[batch, d]`. Their length does not matter.
+        z: What they are to point at, same shape.
+
+    Returns:
+        One number per example, `[batch]`.
+
+    Raises:
+        ValueError: If the two shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> p, z = [[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]
+        >>> print(np.asarray(negative_cosine(np.array(p), np.array(z))).round(4))
+        [-1.     -0.7071]
+    """
+    _same_shape(p, z, "z", "p")
+    p, z = (ops.normalize(ops.cast(v, "float32"), axis=-1) for v in (p, z))
+    return -ops.sum(p * z, axis=-1)
+
+
+def barlow_terms(z_a: Any, z_b: Any) -> dict[str, Any]:
+    r"""Barlow Twins: how the numbers of two views' projections are correlated.
+
+    $$\sum_i (1 - C_{ii})^2 \qquad\text{and}\qquad \sum_{i \ne j} C_{ij}^2$$
+
+    with $C_{ij}$ the correlation over the batch of number $i$ of the first views with
+    number $j$ of the second. The first term asks that views agree, the second that
+    no number repeats another. Shifting or scaling a number changes neither. Zbontar
+    et al., arXiv 2103.03230, equation 1, who weigh the second with 0.005.
+
+    Args:
+        z_a: Projections of the first views, `[batch, d]`, at least two rows.
+        z_b: Projections of the second views, same shape.
+
+    Returns:
+        `invariance` and `redundancy`, a number each. A number that does not vary
+        counts as correlated with nothing.
+
+    Raises:
+        ValueError: If the two shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> z = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> terms = barlow_terms(z, z[:, ::-1])
+        >>> print({name: round(float(term), 3) for name, term in terms.items()})
+        {'invariance': 2.0, 'redundancy': 2.0}
+    """
+    _same_shape(z_a, z_b, "z_b", "z_a")
+    standard = []
+    for z in (z_a, z_b):
+        z = ops.cast(z, "float32")
+        z = z - ops.mean(z, axis=0)
+        # The small number keeps a constant column at zero instead of NaN.
+        standard.append(z / ops.sqrt(ops.mean(ops.square(z), axis=0) + 1e-8))
+    n = ops.cast(ops.shape(z_a)[0], "float32")
+    c = ops.matmul(ops.transpose(standard[0]), standard[1]) / n
+    own = ops.diagonal(c)
+    return {
+        "invariance": ops.sum(ops.square(1 - own)),
+        "redundancy": ops.sum(ops.square(c)) - ops.sum(ops.square(own)),
+    }
+
+
+def vicreg_terms(z_a: Any, z_b: Any) -> dict[str, Any]:
+    r"""VICReg: invariance, variance and covariance of two views' projections.
+
+    $$\frac{1}{B d} \sum_b \lVert z_{a,b} - z_{b,b} \rVert^2, \qquad
+      \frac{1}{d} \sum_i \max\bigl(0,\, 1 - \sqrt{v_i + 10^{-4}}\bigr), \qquad
+      \frac{1}{d} \sum_{i \ne j} \mathrm{cov}_{ij}^2$$
+
+    with $v_i$ the variance of number $i$ over the batch of $B$, one less than $B$ in
+    the denominator. The second and third are added up over both views, the second
+    with the factor one half that the authors' code has. Bardes et al., arXiv
+    2105.04906, who weigh the terms with 25, 25 and 1.
+
+    Args:
+        z_a: Projections of the first views, `[batch, d]`, at least two rows.
+        z_b: Projections of the second views, same shape.
+
+    Returns:
+        `invariance`, `variance` and `covariance`, a number each.
+
+    Raises:
+        ValueError: If the two shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> z = np.zeros((8, 3))
+        >>> terms = vicreg_terms(z, z)
+        >>> print({name: round(float(term), 3) for name, term in terms.items()})
+        {'invariance': 0.0, 'variance': 0.99, 'covariance': 0.0}
+    """
+    _same_shape(z_a, z_b, "z_b", "z_a")
+    d = z_a.shape[-1]
+    views = [ops.cast(z, "float32") for z in (z_a, z_b)]
+    terms = {"invariance": ops.mean(ops.square(views[0] - views[1]))}
+    variance = covariance = 0.0
+    for z in views:
+        z = z - ops.mean(z, axis=0)
+        cov = ops.matmul(ops.transpose(z), z) / (
+            ops.cast(ops.shape(z)[0], "float32") - 1
+        )
+        own = ops.diagonal(cov)
+        gaps = ops.maximum(1 - ops.sqrt(own + 1e-4), 0)
+        variance += ops.mean(gaps) / 2
+        covariance += (ops.sum(ops.square(cov)) - ops.sum(ops.square(own))) / d
+    return {**terms, "variance": variance, "covariance": covariance}
+
+
 def _same_shape(x: Any, other: Any, name: str, first: str = "x") -> None:
     # Inside a traced function the batch size is unknown (None) and matches any.
     shapes = tuple(x.shape), tuple(other.shape)

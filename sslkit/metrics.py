@@ -1,8 +1,12 @@
-"""Measures of features that need no classifier (chapter *Evaluation*)."""
+"""Measures of features that need no classifier (chapter *Evaluation* on)."""
+
+import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import pdist
+from scipy.special import logsumexp
 
 
 def clustering_accuracy(y: ArrayLike, clusters: ArrayLike) -> float:
@@ -66,11 +70,7 @@ def effective_rank(h: ArrayLike) -> float:
         >>> round(effective_rank(np.eye(8)), 6)
         8.0
     """
-    h = np.asarray(h, dtype=np.float64)
-    if h.ndim != 2 or h.size == 0:
-        raise ValueError(f"h must have shape [n, d], got {h.shape}: flatten it first.")
-    if not np.isfinite(h).all():
-        raise ValueError("h holds NaN or infinity: find out where the encoder made it.")
+    h = _features(h, "h")
     # The d x d matrix has the squared singular values and is small when n is large.
     gram = h.T @ h if h.shape[0] >= h.shape[1] else h @ h.T
     s = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
@@ -103,13 +103,105 @@ def feature_std(h: ArrayLike) -> float:
     Example:
         >>> feature_std(np.array([[2.0, 0.0], [5.0, 0.0]]))  # one direction
         0.0
-        >>> feature_std(np.array([[1.0, 1.0], [-1.0, -1.0]])) == 0.5**0.5
-        True
+        >>> round(feature_std(np.array([[1.0, 1.0], [-1.0, -1.0]])), 4)  # 1 / sqrt(2)
+        0.7071
     """
-    h = np.asarray(h, dtype=np.float64)
-    if h.ndim != 2 or h.size == 0:
-        raise ValueError(f"h must have shape [n, d], got {h.shape}: flatten it first.")
-    if not np.isfinite(h).all():
-        raise ValueError("h holds NaN or infinity: find out where the encoder made it.")
+    h = _features(h, "h")
     unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
     return float(unit.std(axis=0).mean())
+
+
+def alignment(z_a: ArrayLike, z_b: ArrayLike) -> float:
+    r"""Mean squared distance between the directions of two views of one example.
+
+    $$\mathbb{E}\, \lVert u - u^+ \rVert^2 = 2 - 2\, \mathbb{E}\, s(z, z^+), \qquad
+      u = \frac{z}{\lVert z \rVert}$$
+
+    with the cosine similarity $s$ and the other view $z^+$ of the same example. The
+    smaller, the less the features depend on what differs between the views; a
+    constant encoder has 0. Wang and Isola, arXiv 2005.10242, section 4.1.
+
+    Args:
+        z_a: Features of the first views, `[n, d]`, finite, no row all zero. Their
+            length does not matter.
+        z_b: Features of the second views, same shape.
+
+    Returns:
+        A number from 0 (same directions) to 4 (opposite ones).
+
+    Raises:
+        ValueError: If the shapes differ or are not `[n, d]`, or an array holds NaN,
+            infinity or a row of zeros.
+
+    Example:
+        >>> alignment([[3.0, 0.0], [1.0, 0.0]], [[0.5, 0.0], [0.0, 2.0]])  # 0 and 2
+        1.0
+    """
+    u_a, u_b = _directions(z_a, "z_a"), _directions(z_b, "z_b")
+    if u_a.shape != u_b.shape:
+        raise ValueError(
+            f"z_a and z_b must have the same shape, got {u_a.shape} and {u_b.shape}: "
+            "pass two views of the same examples."
+        )
+    return float(np.mean(np.sum((u_a - u_b) ** 2, axis=1)))
+
+
+def uniformity(z: ArrayLike, t: float = 2.0) -> float:
+    r"""How far the directions of features are from an even spread over the sphere.
+
+    $$\log \frac{2}{n (n - 1)} \sum_{i < j} e^{-t \lVert u_i - u_j \rVert^2}, \qquad
+      u = \frac{z}{\lVert z \rVert}$$
+
+    It is 0 if all features have one direction, and the smaller, the more evenly they
+    are spread. Of all distributions the uniform one has the smallest value: about
+    -1.57 on the circle, and close to $-2t$ in many dimensions. A sample may fall
+    below that, the more so the fewer points it has. Wang and Isola, arXiv 2005.10242,
+    section 4.1.
+
+    Args:
+        z: Features `[n, d]`, at least two rows, finite, none all zero. Their length
+            does not matter. All pairs are compared: a few thousand rows will do.
+        t: Sharpness, above 0: pairs further apart than $1/\sqrt{t}$ count little.
+
+    Returns:
+        A number from $-4t$ (two opposite points) to 0.
+
+    Raises:
+        ValueError: If `z` is not `[n, d]`, has fewer than two rows, or holds NaN,
+            infinity or a row of zeros; or if `t` is not above 0.
+
+    Example:
+        >>> uniformity([[3.0, 0.0], [0.0, 1.0]])  # squared distance 2
+        -4.0
+    """
+    u = _directions(z, "z")
+    if len(u) < 2:
+        raise ValueError(f"z must have two rows or more, got {len(u)}: pass a batch.")
+    if not 0 < t < math.inf:
+        raise ValueError(f"t must be above 0, got {t!r}: 2 is the usual choice.")
+    exponents = -t * pdist(u, "sqeuclidean")
+    return float(logsumexp(exponents) - math.log(len(exponents)))
+
+
+def _directions(z: ArrayLike, name: str) -> NDArray[np.float64]:
+    z = _features(z, name)
+    length = np.linalg.norm(z, axis=1, keepdims=True)
+    if not length.all():
+        raise ValueError(
+            f"{name} holds a row of zeros, which has no direction: leave it out, or "
+            "find out why the encoder made it."
+        )
+    return z / length
+
+
+def _features(h: ArrayLike, name: str) -> NDArray[np.float64]:
+    h = np.asarray(h, dtype=np.float64)
+    if h.ndim != 2 or h.size == 0:
+        raise ValueError(
+            f"{name} must have shape [n, d], got {h.shape}: flatten it first."
+        )
+    if not np.isfinite(h).all():
+        raise ValueError(
+            f"{name} holds NaN or infinity: find out where the encoder made it."
+        )
+    return h

@@ -5,8 +5,11 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import ops
 
 from sslkit import augment, contrastive, losses, networks
+from sslkit.base import follow
 
 
 def slow_nt_xent(z_a, z_b, temperature):
@@ -124,3 +127,144 @@ def test_batchnorm_encoder_and_projector_have_their_parameters():
         networks.projector(0)
     with pytest.raises(ValueError, match="must be made of positive integers"):
         networks.batchnorm_encoder(8, channels=(0,))
+
+
+def slow_info_nce(q, k, queue, temperature):
+    """The definition, one query and one candidate at a time."""
+
+    def score(a, b):
+        return math.exp(a @ b / math.sqrt((a @ a) * (b @ b)) / temperature)
+
+    answers = []
+    for query, key in zip(q, k, strict=True):
+        own = score(query, key)
+        answers.append(-math.log(own / (own + sum(score(query, e) for e in queue))))
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_info_nce_is_its_definition(temperature):
+    rng = np.random.default_rng(0)
+    q, k, queue = (
+        rng.normal(size=(3, 4)),
+        rng.normal(size=(3, 4)),
+        rng.normal(size=(7, 4)),
+    )
+    np.testing.assert_allclose(
+        losses.info_nce(q, k, queue, temperature),
+        slow_info_nce(q, k, queue, temperature),
+        rtol=1e-5,
+    )
+
+
+def test_info_nce_of_equal_vectors_is_the_log_of_the_candidates():
+    same = np.ones((5, 3))
+    np.testing.assert_allclose(
+        losses.info_nce(same, same, np.ones((30, 3)), 0.2), math.log(31), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("loss", ["info_nce", "nt_xent"])
+def test_contrastive_losses_stay_finite_in_half_precision(loss):
+    z = (1000 * np.random.default_rng(0).normal(size=(2, 6, 4))).astype("float16")
+    queue = (z[0],) if loss == "info_nce" else ()
+    value = np.asarray(getattr(losses, loss)(z[0], -z[0], *queue, 0.01))
+    assert np.isfinite(value).all() and value.dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", ["info_nce", "nt_xent"])
+def test_gradients_are_finite_differences(loss):
+    rng = np.random.default_rng(0)
+    z_a, z_b, queue = rng.normal(size=(3, 4, 3)).astype("float32")
+    rest = (queue, 0.5) if loss == "info_nce" else (0.5,)
+
+    def total(z):
+        return ops.sum(getattr(losses, loss)(z, z_b, *rest))
+
+    z = tf.constant(z_a)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = total(z)
+    gradient = tape.gradient(value, z).numpy()
+    for i, j in [(0, 0), (1, 2), (3, 1)]:
+        step = np.zeros_like(z_a)
+        step[i, j] = 1e-2
+        slope = (float(total(z_a + step)) - float(total(z_a - step))) / 2e-2
+        assert gradient[i, j] == pytest.approx(slope, abs=2e-3)
+
+
+def small_moco(queue=64, **kwargs):
+    keras.utils.set_random_seed(0)
+    return contrastive.MoCo(
+        networks.batchnorm_encoder(8, channels=(4, 8)),
+        networks.projector(8, 64, 8),
+        augment.RandomAffine(10, shift=2, seed=0),
+        queue=queue,
+        **kwargs,
+    )
+
+
+def test_moco_loss_is_that_of_queries_keys_and_queue(images):
+    model = small_moco(temperature=0.3)
+    model.compile(optimizer="adam")
+    out = {name: np.asarray(value) for name, value in model(images).items()}
+    expected = slow_info_nce(out["q"], out["k"], np.asarray(model.queue.value), 0.3)
+    loss = model.compute_loss(images, y_pred=out, training=False)
+    assert float(loss) == pytest.approx(expected.mean(), 1e-4)
+
+
+def test_moco_queue_takes_new_keys_first_and_drops_the_oldest(images):
+    model = small_moco(queue=50)
+    model.compile(optimizer="adam")
+    first = np.asarray(model.queue.value)
+    out = model(images)
+    model.compute_loss(images, y_pred=out, training=False)
+    np.testing.assert_array_equal(model.queue, first)  # judging leaves it alone
+    model.compute_loss(images, y_pred=out, training=True)
+    after = np.asarray(model.queue.value)
+    np.testing.assert_array_equal(after[:40], out["k"])
+    np.testing.assert_array_equal(after[40:], first[:10])
+
+
+def test_moco_copy_follows_at_its_own_pace(images):
+    model = small_moco(momentum=0.9)
+    model.compile(optimizer=keras.optimizers.SGD(0.0))
+    start = [np.asarray(weight.value) for weight in model.target.weights]
+    for weight in model.encoder.trainable_weights:
+        weight.assign(weight + 1.0)
+    for _ in range(5):
+        follow(model.target, (model.encoder, model.projector), 0.9)
+    # Towards a constant, the share of the way that is left is 0.9 to the fifth.
+    kernel = np.asarray(model.target.weights[0].value)
+    np.testing.assert_allclose(kernel, start[0] + 1 - 0.9**5, rtol=1e-5)
+
+
+def test_moco_gives_keys_no_gradient_and_learns(images):
+    # A queue of one batch: a longer one would hold the same images as negatives.
+    model = small_moco(queue=20, momentum=0.9)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    assert not model.target.trainable_weights
+    history = model.fit(images, epochs=20, batch_size=20, shuffle=False, verbose=0)
+    assert history.history["loss"][-1] < 0.8 * math.log(21)
+
+
+def test_saved_moco_keeps_copy_and_queue(images, tmp_path):
+    model = small_moco(temperature=0.4, momentum=0.5)
+    model.compile(optimizer="adam")
+    model.fit(images, batch_size=20, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.temperature, loaded.momentum) == (0.4, 0.5)
+    np.testing.assert_array_equal(model.queue, loaded.queue)
+    np.testing.assert_array_equal(model.target(images), loaded.target(images))
+
+
+def test_moco_names_a_bad_argument(images):
+    with pytest.raises(ValueError, match="momentum must be from 0 to 1, got 2"):
+        small_moco(momentum=2)
+    with pytest.raises(ValueError, match="queue must be a positive integer, got 0"):
+        small_moco(queue=0)
+    model = small_moco(queue=8)
+    model.compile(optimizer="adam", run_eagerly=True)
+    with pytest.raises(ValueError, match="queue must hold a batch, got 8"):
+        model.fit(images, batch_size=20, verbose=0)
