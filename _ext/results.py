@@ -3,7 +3,8 @@
 The role {result}`ae64.knn` prints one figure, so that prose cannot disagree with what
 a notebook measured. The directive `results` prints a table of all of them, or of those
 whose ids begin with one of its arguments. The directive `comparison` prints a table
-with a row for each encoder that it lists, and `scatter` draws accuracy against error.
+with a row for each encoder that it lists, and `scatter` draws accuracy against error
+or, with the argument `cost`, against processor time.
 Only `_ext/run_notebooks.py` writes the file.
 """
 
@@ -138,33 +139,52 @@ def copies(results: Results) -> dict[str, tuple[float, float]]:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
+def costs(results: Results) -> dict[str, tuple[float, float]]:
+    """Collect processor seconds and accuracy with ten labels, the cheapest first.
+
+    What takes no time to make, such as raw pixels, has no place on a logarithmic axis.
+    """
+    found = {}
+    for id, probe in results.items():
+        name, _, measure = id.partition(".")
+        accuracy = results.get(f"{name}.shot10")
+        if measure == "knn" and accuracy and probe["cpu_seconds"]:
+            found[title(results, name)] = probe["cpu_seconds"], accuracy["value"]
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
 @matplotlib.rc_context(plot.STYLE)
 def scatter(
-    points: Mapping[str, tuple[float, float]], levels: Mapping[str, float]
+    points: Mapping[str, tuple[float, float]],
+    levels: Mapping[str, float],
+    kind: str = "error",
 ) -> Figure:
-    """Draw accuracy against error, an encoder a mark, with levels as broken lines."""
-    figure = Figure(figsize=(plot.WIDTH, 3.8))
+    """Draw accuracy against error or cost, an encoder a mark, levels as lines."""
+    figure = Figure(figsize=(plot.WIDTH, max(3.8, 0.26 * len(points))))
     axes = figure.subplots()
-    for i, (label, (error, accuracy)) in enumerate(points.items()):
-        # Colours and markers begin again after seven; then the marks are hollow.
+    colours = plot.STYLE["axes.prop_cycle"].by_key()["color"]
+    for i, (label, (x, accuracy)) in enumerate(points.items()):
+        # After a round of colours the markers move on by one, hollow every other time.
+        turn, place = divmod(i, len(colours))
         axes.plot(
-            [error],
+            [x],
             [100 * accuracy],
-            linestyle="",
+            plot.MARKERS[(place + turn) % len(plot.MARKERS)],
+            color=colours[place],
             markersize=8,
-            markerfacecolor="none" if i >= len(plot.MARKERS) else None,
+            markerfacecolor="none" if turn % 2 else colours[place],
             label=label,
         )
     for (label, level), style in zip(levels.items(), ("--", ":"), strict=False):
         axes.axhline(
             100 * level, color="#555555", linestyle=style, marker="", label=label
         )
-    axes.set(
-        xlabel="squared error per pixel, test images",
-        ylabel="test accuracy, 10 labels per class (%)",
-        xlim=(0, None),
-    )
-    axes.locator_params(axis="x", nbins=6)
+    axes.set_ylabel("test accuracy, 10 labels per class (%)")
+    if kind == "cost":
+        axes.set(xlabel="processor time of training (s)", xscale="log")
+    else:
+        axes.set(xlabel="squared error per pixel, test images", xlim=(0, None))
+        axes.locator_params(axis="x", nbins=6)
     figure.legend(loc="outside right upper")
     return figure
 
@@ -242,14 +262,16 @@ class Comparison(SphinxDirective):
 
 
 class Scatter(SphinxDirective):
-    """Accuracy against error, where both are known; the content is the caption."""
+    """Accuracy against error, or with `cost` against time; content: the caption."""
 
     has_content = True
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Draw the picture where Sphinx finds it, and return the figure."""
         results = read_results(self.env)
-        points = copies(results)
+        kind = self.arguments[0] if self.arguments else "error"
+        points = costs(results) if kind == "cost" else copies(results)
         if not points:
             return [nodes.paragraph("", "No figures have been recorded yet.")]
         levels = {
@@ -259,14 +281,21 @@ class Scatter(SphinxDirective):
         }
         target = Path(self.env.app.outdir).parent / "pictures"
         target.mkdir(parents=True, exist_ok=True)
-        file = target / "comparison.png"
-        scatter(points, levels).savefig(file, dpi=plot.DPI, facecolor="white")
+        file = target / f"comparison_{kind}.png"
+        scatter(points, levels, kind).savefig(file, dpi=plot.DPI, facecolor="white")
+        digits, unit = (".0f", " s") if kind == "cost" else (".5f", "")
         listed = [
-            f"{name} {e:.5f} and {100 * a:.1f} %" for name, (e, a) in points.items()
+            f"{name} {x:{digits}}{unit} and {100 * a:.1f} %"
+            for name, (x, a) in points.items()
         ]
         listed += [f"{name} (a level) {100 * a:.1f} %" for name, a in levels.items()]
-        alt = "Accuracy with ten labels per class against error per pixel. Error and "
-        alt += f"accuracy, from the best copies to the worst: {'; '.join(listed)}."
+        against = {
+            "error": "error per pixel. Error and accuracy, from the best copies to the "
+            "worst",
+            "cost": "processor time of training. Time and accuracy, the cheapest first",
+        }[kind]
+        alt = f"Accuracy with ten labels per class against {against}: "
+        alt += f"{'; '.join(listed)}."
         uri = "/" + file.relative_to(self.env.srcdir).as_posix()
         figure = nodes.figure("", nodes.image(uri=uri, alt=alt))
         caption = nodes.caption()

@@ -313,13 +313,14 @@ def page(tmp_path):
     (tmp_path / "_build" / "html").mkdir(parents=True)
     path = tmp_path / "data" / "results.json"
 
-    def run(kind, content, figures=EVERY):
+    def run(kind, content, figures=EVERY, arguments=()):
         path.write_text(json.dumps(figures))
         app = SimpleNamespace(outdir=tmp_path / "_build" / "html")
         self = SimpleNamespace(
             env=SimpleNamespace(
                 srcdir=str(tmp_path), note_dependency=lambda _: None, app=app
             ),
+            arguments=list(arguments),
             content=content.split("\n"),
             content_offset=3,
             get_location=lambda: "page.md:7",
@@ -416,15 +417,31 @@ def test_scatter_has_encoders_with_an_error_and_says_so(page, tmp_path):
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
+def test_scatter_of_costs_leaves_out_what_costs_nothing(page, tmp_path):
+    # Raw pixels took no time; they are a level.
+    assert results.costs(EVERY) == {
+        results.title(EVERY, name): (
+            EVERY[f"{name}.knn"]["cpu_seconds"],
+            EVERY[f"{name}.shot10"]["value"],
+        )
+        for name in ("conv", "ae64")
+    }
+    figure = page(results.Scatter, "A caption.", arguments=["cost"])
+    assert "AE-64 1261 s and 70.0 %" in figure[0]["alt"]
+    assert (tmp_path / figure[0]["uri"].removeprefix("/")).exists()
+    (axes,) = results.scatter({"a": (10, 0.5)}, {}, "cost").axes
+    assert axes.get_xscale() == "log"
+
+
 def test_marks_of_a_scatter_differ():
-    points = {str(i): (0.001 * i, 0.7) for i in range(12)}
+    points = {str(i): (0.001 * i, 0.7) for i in range(26)}
     (axes,) = results.scatter(points, {"raw": 0.7, "twin": 0.9}).axes
     looks = {
         (line.get_marker(), line.get_color(), str(line.get_markerfacecolor()))
-        for line in axes.lines[:12]
+        for line in axes.lines[:26]
     }
-    assert len(looks) == 12
-    assert axes.lines[12].get_linestyle() != axes.lines[13].get_linestyle()
+    assert len(looks) == 26
+    assert axes.lines[26].get_linestyle() != axes.lines[27].get_linestyle()
     assert axes.get_xlim()[0] == 0
 
 
