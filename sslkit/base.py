@@ -2,8 +2,8 @@
 
 `Composite` saves and loads a model whose networks are arguments of its constructor.
 `Adversarial` adds one optimizer per player. `moving_copy` and `follow` keep a slow copy
-of networks. None of them trains anything: the algorithm of
-a chapter is all in its own module.
+of networks. None of them trains anything: the algorithm of a chapter is all in its own
+module.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,8 +58,8 @@ class Composite(keras.Model):
         }
         return cls(**{**config, **networks})
 
-    # The two hooks below concern what a model owns besides its networks. It owns no
-    # weights, so there is nothing of Keras's own to add.
+    # The two hooks below concern what a model owns besides its networks. Most own no
+    # weights, so there is nothing of Keras's own to add; `MoCo` adds what it owns.
 
     def save_own_variables(self, store: Any) -> None:
         """Save the state of the random numbers."""

@@ -5,7 +5,7 @@ self-supervised encoder that works with few labels.
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -33,7 +33,7 @@ class TwoViews(Composite):
             layers.
     """
 
-    parts = ("encoder", "projector", "augment")
+    parts: ClassVar[tuple[str, ...]] = ("encoder", "projector", "augment")
 
     def __init__(
         self,

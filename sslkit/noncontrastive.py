@@ -91,7 +91,7 @@ class SimSiam(TwoViews):
         ['loss']
     """
 
-    parts = (*TwoViews.parts, "predictor")  # type: ignore[assignment]
+    parts = (*TwoViews.parts, "predictor")
 
     def __init__(
         self,

@@ -25,26 +25,6 @@ TILE = IMAGE_SHAPE[0] // 2
 """Side of a tile of the jigsaw in pixels: an image is cut into 2 x 2 of them."""
 
 
-def cross_entropy(logits: Any, k: Any) -> Any:
-    r"""Cost of naming a change, in nats: $-\log p_k$, $p = \operatorname{softmax}(a)$.
-
-    Args:
-        logits: $a$, one row an example, `[batch, changes]`.
-        k: The change that was made, integers `[batch]` from 0.
-
-    Returns:
-        Losses, float32 `[batch]`, at least 0.
-
-    Example:
-        >>> import numpy as np
-        >>> print(np.asarray(cross_entropy(np.zeros((1, 4)), [2])).round(4))  # log 4
-        [1.3863]
-    """
-    # In float16, the sum of exponentials would overflow for logits above 11.
-    log_p = ops.log_softmax(ops.cast(logits, "float32"))
-    return -ops.take_along_axis(log_p, ops.reshape(k, (-1, 1)), axis=1)[:, 0]
-
-
 def rotate(images: Any, turns: Any) -> Any:
     """Turn each image by its own number of quarter turns, counter-clockwise.
 
@@ -259,7 +239,12 @@ class Pretext(Composite):
         training: bool = True,
     ) -> Any:
         """Mean cross-entropy of the batch, in nats."""
-        return ops.mean(cross_entropy(*y_pred))
+        logits, k = y_pred
+        # In float16, the sum of exponentials would overflow for logits above 11.
+        nll = keras.losses.sparse_categorical_crossentropy(
+            k, ops.cast(logits, "float32"), from_logits=True
+        )
+        return ops.mean(nll)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
