@@ -148,22 +148,30 @@ def conv_encoder(
 
 
 def batchnorm_encoder(
-    features: int = 128, channels: Sequence[int] = (32, 64, 128)
+    features: int = 128,
+    channels: Sequence[int] = (32, 64, 128),
+    strides: Sequence[int] = (),
+    momentum: float = 0.99,
 ) -> keras.Sequential:
     """Convolutional encoder with batch normalisation, for contrastive learning.
 
-    Each convolution, 3 x 3, halves height and width and is followed by batch
-    normalisation and ReLU; one dense layer without activation follows.
+    Each convolution, 3 x 3, is followed by batch normalisation and ReLU; one dense
+    layer without activation follows.
 
     Args:
         features: Length d of the feature vector, at least 1.
         channels: Channels of the convolutions, first to last.
+        strides: By how much each convolution divides height and width, first to
+            last; left out, each of them halves both.
+        momentum: Of the running averages of batch normalisation. A short training
+            wants 0.9, or the averages remember its first steps.
 
     Returns:
         A model from `[batch, 28, 28]` in [0, 1] to `[batch, features]`.
 
     Raises:
-        ValueError: If a width is not a positive integer.
+        ValueError: If a width is not a positive integer, or there are more or fewer
+            strides than convolutions.
 
     Example:
         >>> batchnorm_encoder(64).output_shape
@@ -174,12 +182,20 @@ def batchnorm_encoder(
         [keras.Input(IMAGE_SHAPE), keras.layers.Reshape((*IMAGE_SHAPE, 1))],
         name="encoder",
     )
-    for width in channels:
+    strides = strides or [2] * len(channels)
+    if len(strides) != len(channels):
+        raise ValueError(
+            f"strides must be one per convolution, got {len(strides)} for "
+            f"{len(channels)} channels: give both one length."
+        )
+    for width, stride in zip(channels, strides, strict=True):
         # Batch normalisation has a bias of its own.
         model.add(
-            keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)
+            keras.layers.Conv2D(
+                width, 3, strides=stride, padding="same", use_bias=False
+            )
         )
-        model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.BatchNormalization(momentum=momentum))
         model.add(keras.layers.ReLU())
     model.add(keras.layers.Flatten())
     model.add(keras.layers.Dense(features))

@@ -102,6 +102,42 @@ def test_convolutional_networks_have_the_parameters_of_their_layers(model, param
     assert model().count_params() == parameters
 
 
+@pytest.mark.parametrize(
+    ("strides", "sides"),
+    # With padding, a stride of s leaves the side divided by s, rounded up.
+    [((), (14, 7, 4)), ((1, 2, 3), (28, 14, 5)), ([4, 1, 2], (7, 7, 4))],
+)
+def test_each_stride_of_the_batchnorm_encoder_divides_height_and_width(strides, sides):
+    model = networks.batchnorm_encoder(5, (2, 3, 4), strides)
+    shapes = [
+        layer.output.shape[1:]
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    channels = (2, 3, 4)
+    assert shapes == [(n, n, c) for n, c in zip(sides, channels, strict=True)]
+    assert model(np.zeros((2, 28, 28), "float32")).shape == (2, 5)
+    assert model.layers[-1].kernel.shape == (sides[-1] ** 2 * 4, 5)
+
+
+@pytest.mark.parametrize(("given", "momentum"), [({}, 0.99), ({"momentum": 0.5}, 0.5)])
+def test_momentum_is_that_of_every_running_average(given, momentum):
+    model = networks.batchnorm_encoder(5, (2, 3), **given)
+    layers = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert [layer.momentum for layer in layers] == [momentum, momentum]
+
+
+@pytest.mark.parametrize("strides", [(2,), (2, 2, 1, 1)])
+def test_a_batchnorm_encoder_wants_one_stride_per_convolution(strides):
+    message = f"strides must be one per convolution, got {len(strides)} for 3 channels"
+    with pytest.raises(ValueError, match=message):
+        networks.batchnorm_encoder(5, (2, 3, 4), strides)
+
+
 def test_convolutional_pair_maps_images_to_features_and_back():
     images = np.random.default_rng(0).random((3, 28, 28)).astype("float32")
     codes = np.asarray(networks.conv_encoder(4, (2, 2), activation="linear")(images))
