@@ -5,7 +5,7 @@
 #   make test              unit tests, doctests, lint, and every notebook at quick scale
 #   make lab               open JupyterLab
 #   make run [NB=file]     re-execute notebooks at full scale and store their outputs
-#   make bench             time the package against plain Keras
+#   make bench             time the package against plain Keras and other recipes
 #
 # Another interpreter: make PYTHON=python3.12 book
 
@@ -53,6 +53,7 @@ bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py
 	$(BIN)/python benchmarks/convolutional_vae.py
 	$(BIN)/python benchmarks/dcgan.py
+	$(BIN)/python benchmarks/simclr_to_accuracy.py
 
 # Writes requirements.txt anew from the ranges in pyproject.toml; needs uv.
 lock:
