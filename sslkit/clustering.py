@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from sslkit import networks
 from sslkit.base import follow, moving_copy
 from sslkit.contrastive import TwoViews
 
@@ -285,8 +286,7 @@ def cluster_head(
 ) -> keras.Sequential:
     """Projector that ends in cosines to prototypes, for `SwAV` and `DINO`.
 
-    Batch normalisation and ReLU on the features, a dense layer with ReLU, a linear
-    one, and `Prototypes`.
+    The layers of `sslkit.networks.projector`, and `Prototypes`.
 
     Args:
         inputs: Length d of the feature vectors, at least 1.
@@ -297,20 +297,16 @@ def cluster_head(
     Returns:
         A model from `[batch, inputs]` to `[batch, clusters]`, from -1 to 1.
 
+    Raises:
+        ValueError: If a width or `clusters` is not a positive integer.
+
     Example:
         >>> cluster_head(128, 30).output_shape
         (None, 30)
     """
+    layers = networks.projector(inputs, hidden, outputs).layers
     return keras.Sequential(
-        [
-            keras.Input((inputs,)),
-            keras.layers.BatchNormalization(),
-            keras.layers.ReLU(),
-            keras.layers.Dense(hidden, activation="relu"),
-            keras.layers.Dense(outputs),
-            Prototypes(clusters),
-        ],
-        name="cluster_head",
+        [keras.Input((inputs,)), *layers, Prototypes(clusters)], name="cluster_head"
     )
 
 
