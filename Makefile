@@ -58,7 +58,8 @@ bench: env
 # Writes requirements.txt anew from the ranges in pyproject.toml; needs uv.
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra book \
-	    --extra test --upgrade --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --extra coursework --extra test --upgrade --no-emit-index-url \
+	    --no-emit-find-links --no-annotate \
 	    --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
@@ -70,7 +71,7 @@ test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install $(QUIET) uv
 	.venv-lowest/bin/uv pip install $(QUIET) --python .venv-lowest --resolution lowest-direct \
-	    -e ".[book,test]"
+	    -e ".[book,coursework,test]"
 	$(ONE_THREAD) .venv-lowest/bin/python -m pytest $(PARALLEL)
 	$(ONE_THREAD) SSLKIT_SCALE=quick .venv-lowest/bin/python -m pytest $(PARALLEL) \
 	    --nbval-lax --nbval-cell-timeout=300 chapters
