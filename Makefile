@@ -1,7 +1,8 @@
-# The course in five commands. Each makes its own environment first, in .venv, from
+# The course in six commands. Each makes its own environment first, in .venv, from
 # requirements.txt; nothing else on the machine is touched.
 #
 #   make book              render the book to _build/html, from stored outputs
+#   make slides            the slides alone, to _build/html/slides; make book has them too
 #   make test              unit tests, doctests, lint, and every notebook at quick scale
 #   make lab               open JupyterLab
 #   make run [NB=file]     re-execute notebooks at full scale and store their outputs
@@ -19,7 +20,7 @@ QUIET ?= -q
 PARALLEL = -n 2 --dist loadfile
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: env book test lab run bench lock clean
+.PHONY: env book slides test lab run bench lock clean
 
 env: .venv/ready
 
@@ -34,6 +35,9 @@ env: .venv/ready
 book: env
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book is at _build/html/index.html"
+
+slides: env
+	$(BIN)/python _ext/slides.py
 
 test: env
 	$(BIN)/ruff check .

@@ -24,20 +24,23 @@ PARTS = (
 )
 
 
-def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
-    if exception is not None or app.builder.format != "html":
-        return
+def copy_parts(target: Path) -> None:
+    """Copy what pages need of MathJax into a folder."""
     package = importlib.util.find_spec("sphinx-mathjax-offline")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("sphinx-mathjax-offline is missing: pip install it.")
     source = Path(package.origin).parent / "static" / "mathjax"
-    target = Path(app.outdir) / "_static" / "mathjax"
     for part in PARTS:
         (target / part).parent.mkdir(parents=True, exist_ok=True)
         if (source / part).is_dir():
             shutil.copytree(source / part, target / part, dirs_exist_ok=True)
         else:
             shutil.copyfile(source / part, target / part)
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        copy_parts(Path(app.outdir) / "_static" / "mathjax")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

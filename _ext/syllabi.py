@@ -1,10 +1,10 @@
 """Syllabi, from `chapters/teaching/syllabi.yaml` and the timetable.
 
-The directive `syllabi` makes a table of each of them. Minutes, titles and exercises come
-from the notebooks (`timetable.py`), so that a syllabus cannot promise what a notebook
-does not have. A session that is too short, a notebook before what it needs, and whatever
-else a class would stumble over breaks the strict build, with a sentence that names the
-session.
+The directive `syllabi` makes a table of each of them. Minutes, titles and exercises
+come from the notebooks (`timetable.py`), so that a syllabus cannot promise what a
+notebook does not have. A session that is too short, a notebook before what it needs,
+and whatever else a class would stumble over break the strict build, with a sentence
+that names the session.
 """
 
 from collections import Counter
@@ -60,7 +60,9 @@ def shared_minutes(
 ) -> dict[str, float]:
     """Minutes of each notebook in one session, over how many it is spread."""
     times = Counter(
-        name for _, session in sessions(syllabus) for name in session.get("notebooks", [])
+        name
+        for _, session in sessions(syllabus)
+        for name in session.get("notebooks", [])
     )
     return {name: minutes.get(name, 0) / count for name, count in times.items()}
 
@@ -81,7 +83,9 @@ def problems(plan: Plan, course: Sequence[Lesson]) -> list[str]:
     found = []
     for syllabus in plan["syllabi"]:
         share = shared_minutes(syllabus, minutes)
-        known, out, due = set(syllabus.get("before", [])), set(), set()
+        known = set(syllabus.get("before", []))
+        out: set[int] = set()
+        due: set[int] = set()
         quizzes: dict[str, str] = {}
         for when, session in sessions(syllabus):
             place = f"{FILE}: {syllabus['name']}, {when}"
@@ -104,10 +108,10 @@ def problems(plan: Plan, course: Sequence[Lesson]) -> list[str]:
                             f"{place}: {name!r} needs {other!r}. Put it into a session "
                             'before, or into "before" of the syllabus.'
                         )
-                for quiz, asked in quizzes.items():
-                    if name.startswith(f"{quiz}/"):
+                for part, asked in quizzes.items():
+                    if name.startswith(f"{part}/"):
                         found.append(
-                            f"{place}: {name!r} is of the part {quiz!r}, whose quiz is "
+                            f"{place}: {name!r} is of the part {part!r}, whose quiz is "
                             f"in {asked} already. Move the quiz."
                         )
             if exercise and exercise[0] not in known:
@@ -165,7 +169,9 @@ def row(
     if quiz := session.get("quiz"):
         page = f"chapters/{quiz}/quiz"
         title = plan["parts"][quiz]
-        plans.append(f"Quiz [{title}](/{page}.md)." if exists(page) else f"Quiz {title}.")
+        plans.append(
+            f"Quiz [{title}](/{page}.md)." if exists(page) else f"Quiz {title}."
+        )
     for word in ("due", "out"):
         for number in session.get(word, []):
             title = plan["assignments"][number]["title"]

@@ -6,10 +6,10 @@ notebooks it builds on, by their names below `chapters`:
     "teaching": {"after": ["mnist/model_building"], "minutes": 60}
 
 Everything else is read where readers find it: what one will be able to do and what is
-needed from the cells of these names, the time of a full run from `sslkit`. The directive
-`timetable` makes a page of it, with a table for each part in the order in which a class
-takes them. Parts that are taught before their place in the table of contents are named
-in the option `first`, one a line:
+needed from the cells of these names, the time of a full run from `sslkit`. The
+directive `timetable` makes a page of it, with a table for each part in the order in
+which a class takes them. Parts that are taught before their place in the table of
+contents are named in the option `first`, one a line:
 
     ```{timetable}
     :first: "MNIST: the first autoencoder"

@@ -2,12 +2,13 @@
 
     python coursework/quizzes.py OUTPUT_FOLDER
 
-writes, for each part of the book, `PART.xml` in the XML format of Moodle and `PART.gift`
-in GIFT, which other learning platforms read as well. The pages of the book show the same
-questions (`_ext/quiz.py`).
+writes two files for each part of the book: `PART.xml` in the XML format of Moodle, and
+`PART.gift` in GIFT, which other learning platforms read as well. The pages of the book
+show the same questions (`_ext/quiz.py`).
 """
 
 import html
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +34,6 @@ SIZE = range(6, 11)
 
 KINDS = {"single": "Choose one answer.", "multiple": "Choose all that hold."}
 """Kinds of questions, with the sentence that tells a reader what to do."""
-
-Read = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def chapter_title(see: str, chapters: Path = CHAPTERS) -> str:
     assert file is not None  # `load` has looked.
     text = file.read_text("utf-8")
     if file.suffix == ".ipynb":
-        cells = yaml.safe_load(text)["cells"]
+        cells = json.loads(text)["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells[:2])
     return re.findall(r"^# (.+)$", text, re.MULTILINE)[0]
 
@@ -283,9 +282,7 @@ def moodle_xml(quiz: Quiz) -> str:
         put(entry, "showstandardinstruction", "1")
         for feedback in ("correct", "partiallycorrect", "incorrect"):
             put(entry, f"{feedback}feedback", "", format="html")
-        for answer, share in zip(
-            question.answers, percentages(question), strict=True
-        ):
+        for answer, share in zip(question.answers, percentages(question), strict=True):
             put(entry, "answer", to_html(answer.text), fraction=share, format="html")
             put(entry[-1], "feedback", to_html(answer.feedback), format="html")
     ElementTree.indent(root)
@@ -317,9 +314,7 @@ def gift(quiz: Quiz) -> str:
     for question in quiz.questions:
         name = escape_gift(f"{quiz.part}: {question.id}")
         lines = [f"::{name}::[html]{escape_gift(to_html(question.question))} {{"]
-        for answer, share in zip(
-            question.answers, percentages(question), strict=True
-        ):
+        for answer, share in zip(question.answers, percentages(question), strict=True):
             if question.kind == "single":
                 mark = "=" if answer.right else "~"
             else:

@@ -19,10 +19,11 @@ import pytest
 websocket = pytest.importorskip("websocket")
 
 SITE = Path(__file__).parent.parent / "_build" / "html"
+# Slides have a test of their own (test_slides.py).
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
-    if "_static" not in path.parts
+    if not {"_static", "slides"} & set(path.relative_to(SITE).parts[:-1])
 )
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),

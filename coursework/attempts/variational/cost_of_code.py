@@ -34,9 +34,7 @@ def wrong_prior_variance():
 def wrong_reversed():
     """The divergence of the prior from the code."""
     ratio = PRIOR_STD / CODE_STD
-    return 0.5 * np.sum(
-        ratio**2 + (CODE_MEAN / CODE_STD) ** 2 - 1 - 2 * np.log(ratio)
-    )
+    return 0.5 * np.sum(ratio**2 + (CODE_MEAN / CODE_STD) ** 2 - 1 - 2 * np.log(ratio))
 
 
 def wrong_in_bits():

@@ -6,7 +6,10 @@ from keras import ops
 
 def right_log_sigmoid(x, logits, mean, log_var):
     """Through the logarithm of the sigmoid, both ways."""
-    ink, paper = ops.log_sigmoid(logits), ops.log_sigmoid(-ops.convert_to_tensor(logits))
+    ink, paper = (
+        ops.log_sigmoid(logits),
+        ops.log_sigmoid(-ops.convert_to_tensor(logits)),
+    )
     return ops.sum(x * ink + (1 - x) * paper, axis=1) - divergence(mean, log_var)
 
 

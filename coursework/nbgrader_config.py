@@ -1,0 +1,75 @@
+"""Settings of nbgrader for this course. `make coursework` copies them into its folder."""
+
+import os
+from pathlib import Path
+
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    Execute,
+    IgnorePattern,
+    LimitOutput,
+    NbGraderPreprocessor,
+    SaveAutoGrades,
+)
+from nbconvert.preprocessors import ClearMetadataPreprocessor
+
+c = get_config()  # noqa: F821, nbgrader defines it.
+
+
+class ExecuteWatched(Execute):
+    """Notes which cell is running, so that the one that ends a kernel is known."""
+
+    def on_cell_start(self, cell, cell_index):
+        if "COURSEWORK_PROGRESS" in os.environ:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id") or cell.id
+            Path(os.environ["COURSEWORK_PROGRESS"]).write_text(name, "utf-8")
+
+
+class OnlyErrorsCount(NbGraderPreprocessor):
+    """Keeps warnings, and numbers that a cell returns, from changing the marks.
+
+    nbgrader gives nothing for a test that wrote to stderr, and takes a number that it
+    returned for the points.
+    """
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if output.output_type != "execute_result"
+                and output.get("name") != "stderr"
+            ]
+        return cell, resources
+
+
+c.CourseDirectory.course_id = "features"
+c.IncludeHeaderFooter.header = "source/header.ipynb"
+c.ClearSolutions.code_stub = {
+    "python": 'raise NotImplementedError("still to be written")'
+}
+c.ClearSolutions.text_stub = "*Your answer here.*"
+
+# A cell that takes longer is interrupted and counts as an error; the next one runs.
+c.Execute.timeout = 20
+# The end of a cell's output, on a machine that is busy with something else.
+c.Execute.iopub_timeout = 60
+c.Autograde.autograde_preprocessors = [
+    ExecuteWatched,
+    OnlyErrorsCount,
+    IgnorePattern,
+    ClearMetadataPreprocessor,
+    LimitOutput,
+    SaveAutoGrades,
+    AssignLatePenalties,
+    CheckCellMetadata,
+]
+
+# What Moodle's "Download all submissions" looks like once it is unpacked:
+# Ada Lovelace_1815_assignsubmission_file/variational.ipynb
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*/(?P<first_name>[^/_]+?)(?: (?P<last_name>[^/_ ]+))?"
+    r"_(?P<student_id>\w+?)_assignsubmission_file_?/(?P<file_id>[^/]+)"
+)
+c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".npz", ".h5"]

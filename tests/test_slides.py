@@ -1,0 +1,391 @@
+"""Slides: made by the rule, in reach of the back row, and of nobody else's server.
+
+The last part looks at every slide of every deck in a browser, and is skipped without
+Chromium.
+"""
+
+import base64
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
+
+pytest.importorskip("nbconvert")
+pytest.importorskip("jupyter_book")
+
+import slides  # noqa: E402
+
+# Whole decks in a browser; the machinery is that of the book's own test.
+from test_browser import CHROMIUM, serve, tab  # noqa: E402, F401
+
+PARTS = slides.parts(ROOT)
+NOTEBOOKS = [name for _, _, names in PARTS for name in names]
+
+
+def read(name):
+    return json.loads((ROOT / f"chapters/{name}.ipynb").read_text("utf-8"))
+
+
+# --- the rule, on a small notebook ------------------------------------------------
+
+
+def png(width, height):
+    return b"\x89PNG\r\n\x1a\n" + b"\0" * 8 + struct.pack(">II", width, height)
+
+
+def markdown(text):
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def code(source, text=None, picture=None, **metadata):
+    outputs = []
+    if text:
+        outputs.append({"output_type": "stream", "name": "stdout", "text": text})
+    if picture:
+        data = {"image/png": base64.b64encode(picture).decode()}
+        alt = {"image/png": {"alt": 'A "line".'}}
+        outputs.append({"output_type": "display_data", "data": data, "metadata": alt})
+    return {
+        "cell_type": "code",
+        "metadata": metadata,
+        "source": source,
+        "outputs": outputs,
+    }
+
+
+START = [
+    markdown("# Small\n\nWhy it matters."),
+    markdown("## What you will be able to do\n\n- Count.\n- Tell."),
+    markdown(
+        "## Prerequisites and running time\n\nNothing; see [Big](../b/big.ipynb#x)."
+    ),
+]
+END = [
+    markdown(
+        "## What we showed\n\n- One is one.\n\n## Exercises\n\n**1. Two.** What is "
+        "two?\n\n<details>\n<summary>Solution</summary>\n\nOne and one.\n\n</details>"
+    ),
+    code("assert 1 + 1 == 2", "2", tags=["hide-cell"]),
+    markdown("**2. Three.** And three?\n\n## Further reading\n\n- A. Author."),
+]
+
+
+def made(*cells):
+    return slides.notebook_slides({"cells": [*START, *cells, *END]}, "a/small")
+
+
+def inner(*cells):
+    """Slides between title and claims."""
+    return made(*cells)[1:-2]
+
+
+def test_a_notebook_begins_with_its_promises_and_ends_with_a_question():
+    title, claims, question = made()
+    assert (title.heading, claims.heading) == ("Small", "What we showed")
+    assert title.text.endswith("- Count.\n- Tell.")
+    assert "Why it matters." in title.notes
+    assert "Nothing; see [Big](../chapters/b/big.html#x)." in title.notes
+    assert claims.text == "- One is one."
+    assert question.text == "**Two.** What is two?"
+    assert question.notes == ["**Solution.**", "One and one."]
+
+
+def test_a_formula_stands_with_its_sentence_and_the_rest_is_said():
+    (slide,) = inner(
+        markdown(
+            "## Sums\n\nFirst words. The sum of $a$ and $b$ is\n\n$$c = a + b,$$\n\n"
+            "where $c$ is a number. Last words.\n\nMore."
+        )
+    )
+    (item,) = slide.items
+    assert slide.heading == "Sums"
+    assert item.lead == "First words. The sum of $a$ and $b$ is"
+    assert item.body == "$$c = a + b,$$"
+    assert item.rest == "where $c$ is a number."
+    said = "\n".join(slide.notes)
+    assert said.startswith("First words.") and said.endswith("More.")
+
+
+def test_of_a_long_paragraph_only_the_last_sentence_leads():
+    long = "First words, and many of them. " * 9
+    (slide,) = inner(markdown(f"## Sums\n\n{long}The sum is\n\n$$c = a + b.$$"))
+    assert slide.items[0].lead == "The sum is"
+    assert slide.notes[0].startswith(long.strip())
+
+
+def test_a_figure_comes_with_caption_and_alternative_text():
+    (slide,) = inner(
+        markdown("## Lines\n\nBefore."),
+        code("plot()", picture=png(1050, 480)),
+        markdown("**Figure 1.** A line. Look at it.\n\nAfter."),
+    )
+    (item,) = slide.items
+    assert (item.kind, item.alt, item.size) == ("figure", 'A "line".', (1050, 480))
+    assert item.body == "**Figure 1.** A line. Look at it."
+    # Whole captions are said; what is shown of a long one is its beginning.
+    assert slide.notes == ["Before.", "After.", item.body]
+
+
+def test_a_tall_figure_has_its_text_beside_it_and_a_slide_of_its_own():
+    first, second = inner(
+        markdown("## Maps\n\nThe map is\n\n$$z = f(x).$$"),
+        code("plot()", picture=png(1000, 1000)),
+        markdown("**Figure 1.** A map."),
+    )
+    assert (first.look, second.look) == ("roomy", "beside")
+
+
+def test_prose_between_two_things_is_shared_between_them():
+    first, second = inner(
+        markdown("## Two"),
+        code("plot()", picture=png(1050, 480)),
+        markdown("**Figure 1.** One.\n\nOf the first.\n\nTo the second."),
+        code("plot()", picture=png(1050, 480)),
+        markdown("**Figure 2.** Two."),
+    )
+    assert first.notes[0] == "Of the first." and second.notes[0] == "To the second."
+
+
+def test_short_code_is_shown_only_where_nothing_else_is():
+    short = code("print(1)", "1")
+    (slide,) = inner(markdown("## Code\n\nWhat is one?"), short)
+    assert slide.items[0].body == "```python\nprint(1)\n```\n\n```text\n1\n```"
+    assert slide.items[0].lead == "What is one?"
+    formula = markdown("And\n\n$$1 = 1.$$")
+    (slide,) = inner(markdown("## Code\n\nWhat is one?"), short, formula)
+    assert [item.kind for item in slide.items] == ["math"]
+    long = code("\n".join(["print(1)"] * 11), "1")
+    assert inner(markdown("## Code\n\nWhat is one?"), long) == []
+    assert inner(markdown("## Code"), code("x = 1")) == []
+
+
+def test_what_is_marked_stays_off_the_slides():
+    mark = {"slideshow": {"slide_type": "skip"}}
+    figure = code("plot()", picture=png(1050, 480), **mark)
+    assert inner(markdown("## A"), figure, markdown("**Figure 1.** B.")) == []
+
+
+def test_a_section_without_anything_to_show_is_said_with_the_next():
+    (slide,) = inner(
+        markdown("## Empty\n\nSaid anyway."), markdown("## Full\n\nIs\n\n$$1 = 1.$$")
+    )
+    assert slide.heading == "Full"
+    assert slide.notes[:2] == ["**Empty**", "Said anyway."]
+
+
+def test_many_claims_take_two_slides():
+    claims = "\n".join(f"- {'words ' * 30}{i}." for i in range(8))
+    first, second = slides.split_list(claims)
+    assert first + "\n" + second == claims
+    assert slides.split_list("- One.") == ["- One."]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("One. Two? Three!", ["One.", "Two?", "Three!"]),
+        ("**Figure 1.** A line. B.", ["**Figure 1.**", "A line.", "B."]),
+        ("With $a. B$ and `c. D` all.", ["With $a. B$ and `c. D` all."]),
+        ("See [A. B](c.ipynb). $x$ is.", ["See [A. B](c.ipynb).", "$x$ is."]),
+        ("At 0.5 it ends.", ["At 0.5 it ends."]),
+    ],
+)
+def test_sentences(text, parts):
+    assert slides.sentences(text) == parts
+
+
+def test_links_become_words_on_a_slide_and_pages_in_notes():
+    text = "See [A](../b/c.ipynb#d), [arXiv](https://arxiv.org) and [E](e.md)."
+    assert slides.unlinked(text) == "See A, arXiv and E."
+    assert slides.for_notes(text, "x") == (
+        "See [A](../chapters/b/c.html#d), arXiv and [E](../chapters/x/e.html)."
+    )
+
+
+# --- the notebooks of the course --------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_figure_and_formula_of_a_section_is_on_a_slide(name):
+    notebook = read(name)
+    shown = [
+        item for slide in slides.notebook_slides(notebook, name) for item in slide.items
+    ]
+    figures = sum(
+        "image/png" in output.get("data", {})
+        for cell in notebook["cells"]
+        if "hide-cell" not in cell["metadata"].get("tags", [])
+        for output in cell.get("outputs", [])
+    )
+    assert sum(item.kind == "figure" for item in shown) == figures
+    text = "\n\n".join(
+        "".join(cell["source"])
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown"
+    ).partition("\n## Exercises")[0]
+    formulas = re.findall(r"^\$\$.+?\$\$", text, re.DOTALL | re.MULTILINE)
+    assert [
+        item.body.rstrip(" .,;") for item in shown if item.kind == "math"
+    ] == formulas
+
+
+def test_a_part_is_a_folder_of_notebooks():
+    assert [folder for folder, _, _ in PARTS] == [
+        "concepts",
+        "algorithms",
+        "mathematics",
+        "mnist",
+        "beyond",
+        "future",
+    ]
+    assert len(NOTEBOOKS) == len(set(NOTEBOOKS))
+
+
+# --- the decks --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory):
+    output = tmp_path_factory.mktemp("book") / "slides"
+    return {path.stem: path for path in slides.make_slides(output)}
+
+
+@pytest.mark.parametrize("part", [folder for folder, _, _ in PARTS])
+def test_a_deck_names_no_foreign_address_and_nothing_that_is_missing(decks, part):
+    text = decks[part].read_text("utf-8")
+    assert re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text) == []
+    for address in re.findall(r'(?:src|href)="([^"]+)"', text):
+        if address.startswith("../chapters/"):
+            page = ROOT / address.partition("#")[0].removeprefix("../")
+            assert any(page.with_suffix(end).exists() for end in (".ipynb", ".md"))
+        elif not address.startswith(("#/", "data:")):
+            assert (decks[part].parent / address).exists(), address
+    assert text.count("<section") == text.count("</section>")
+    assert not re.search(r"<img(?![^>]*alt=\"[^\"]{20,})", text)
+
+
+def test_beside_a_book_the_decks_use_its_files(tmp_path):
+    (tmp_path / "_static" / "mathjax").mkdir(parents=True)
+    (tmp_path / "_static" / "mathjax" / "tex-chtml.js").touch()
+    picture = png(10, 10)
+    pictures = slides.Pictures(tmp_path / "slides")
+    alone = pictures.address(picture)
+    assert (tmp_path / "slides" / alone).read_bytes() == picture
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "_images" / Path(alone).name).touch()
+    assert pictures.address(picture) == f"../_images/{Path(alone).name}"
+    (deck, *_) = slides.make_slides(tmp_path / "slides")
+    assert 'src="../_static/mathjax/tex-chtml.js"' in deck.read_text("utf-8")
+    assert not (tmp_path / "slides" / "mathjax").exists()
+
+
+# --- in a browser -----------------------------------------------------------------
+
+browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+SMALLEST = 20
+# Goes through all slides and lists what is wrong with each. Lengths are pixels of the
+# slide, whatever size it has on the screen.
+LOOK = """
+(async () => {
+  await window.ready;
+  const found = [];
+  for (const section of Reveal.getSlides()) {
+    const {h, v} = Reveal.getIndices(section);
+    Reveal.slide(h, v);
+    await new Promise(requestAnimationFrame);
+    const slide = section.querySelector(".slide");
+    const scale = Reveal.getScale();
+    const say = text => found.push(`#/${h}/${v} ${text}`);
+    const box = slide.getBoundingClientRect();
+    if (Math.abs(box.height / scale - 720) > 1) say(`is ${box.height / scale} high`);
+    // Of what MathJax makes, the outermost box is enough.
+    const inside = "mjx-container, mjx-math *, mjx-assistive-mml, mjx-assistive-mml *";
+    for (const part of slide.querySelectorAll(`:not(${inside})`)) {
+      const rect = part.getBoundingClientRect();
+      if (!rect.width) continue;
+      const over = Math.max(rect.right - box.right, rect.bottom - box.bottom,
+                            box.left - rect.left, box.top - rect.top) / scale;
+      const name = `${part.tagName} ${part.className} ${part.textContent.slice(0, 30)}`;
+      if (over > 1) say(`${name} leaves it by ${over.toFixed()}`);
+      const words = [...part.childNodes].some(n => n.nodeType == 3 && n.data.trim());
+      const size = parseFloat(getComputedStyle(part).fontSize);
+      const formula = part.tagName == "MJX-MATH";
+      if ((words || formula) && size < LEAST - 0.5) say(`${name} has ${size} px`);
+      if (part.matches("div, p, li, td, th, pre, h1, h2, h3")
+          && part.scrollWidth > part.clientWidth + 1)
+        say(`${name} is too wide`);
+      if (part.tagName == "IMG" && (!part.naturalWidth || rect.height / scale < 90
+          || rect.height / scale < Math.min(300, 0.85 * part.naturalHeight)))
+        say(`a picture is ${(rect.height / scale).toFixed()} high`);
+    }
+    const boxes = [...(slide.querySelector(".body") || slide).children];
+    boxes.forEach((one, i) => boxes.slice(i + 1).forEach(two => {
+      const a = one.getBoundingClientRect(), b = two.getBoundingClientRect();
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+          && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+        say("two things lie on one another");
+    }));
+    if (slide.textContent.includes("$")) say("has a formula that was not set");
+    if (slide.querySelector("mjx-merror")) say("has a wrong formula");
+    const notes = section.querySelector("aside.notes");
+    if (!notes || notes.textContent.trim().length < 20) say("has no notes");
+    else if (notes.textContent.includes("$")) say("has a formula unset in its notes");
+  }
+  return found;
+})()
+""".replace("LEAST", str(SMALLEST))
+
+
+def look(tab, address):  # noqa: F811
+    tab.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=1280,
+        height=720,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    tab.open(address)
+    return tab.run(LOOK)
+
+
+@browser
+@pytest.mark.parametrize("part", [folder for folder, _, _ in PARTS])
+def test_every_slide_fits_and_has_notes(tab, decks, part):  # noqa: F811
+    with serve(decks[part].parent) as home:
+        assert look(tab, f"{home}{part}.html") == []
+        assert tab.complaints(home) == []
+
+
+@browser
+@pytest.mark.parametrize(
+    ("slide", "complaint"),
+    [
+        (slides.Slide("Long", text="Words and words. " * 200), "leaves it by"),
+        (slides.Slide("Wide", text="W" * 200), "too wide"),
+        (slides.Slide("Small", text='<small style="font-size: 9px">x</small>'), "9 px"),
+        (slides.Slide("Wrong", text="$\\frac{1}$"), "wrong formula"),
+        (slides.Slide("Bare", text="5 $ and more"), "not set"),
+        (slides.Slide("Dumb", notes=["-"]), "no notes"),
+        (
+            slides.Slide("Crowd", [slides.Item("code", "```\n" + "x\n" * 30 + "```")]),
+            "leaves it by",
+        ),
+    ],
+)
+def test_each_fault_of_a_slide_is_noticed(tab, tmp_path, slide, complaint):  # noqa: F811
+    slides.copy_reveal(tmp_path)
+    slides.offline.copy_parts(tmp_path / "mathjax")
+    slide.notes = slide.notes or ["Words that the speaker says."]
+    for name, stack in (("good", made()), ("bad", [slide])):
+        cells = slides.deck_cells([stack], slides.Pictures(tmp_path))
+        text = slides.render(name, cells, "mathjax/tex-chtml.js")
+        (tmp_path / f"{name}.html").write_text(text, "utf-8")
+    with serve(tmp_path) as home:
+        assert look(tab, home + "good.html") == []
+        assert complaint in " ".join(look(tab, home + "bad.html"))
