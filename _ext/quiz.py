@@ -29,13 +29,14 @@ SPOKEN = {
     r"\rVert": "",
     r"\Vert": "from",
     r"\mid": "given",
-    r"\top": "transposed",
+    r"^\top": "transposed",
     r"\approx": "is about",
     r"\,": "",
     r"\mathrm": "",
     r"\mathcal": "",
     r"\mathbb": "",
     "^2": "squared",
+    "_": "sub",
 }
 """How signs of TeX are said; of others their name is."""
 
@@ -50,8 +51,9 @@ def tag(name: str, /, *content: nodes.Node | str, **attributes: str) -> Tag:
     Of a name such as `for_` or `data_answer`, the last underscore goes and the others
     become hyphens.
     """
-    names = {key: key.rstrip("_").replace("_", "-") for key in attributes}
-    html = {names[key]: value for key, value in attributes.items()}
+    html = {
+        key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()
+    }
     ids = [html.pop("id")] if "id" in html else []
     node = Tag("", tag=name, html=html, ids=ids)
     node += [nodes.Text(part) if isinstance(part, str) else part for part in content]

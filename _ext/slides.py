@@ -47,6 +47,7 @@ OUTPUT = ROOT / "_build" / "html" / "slides"
 
 SHOWED = "## What we showed"
 EXERCISES = "## Exercises"
+RECORD = "## For the record"
 FRAME = (OBJECTIVES, NEEDS, SHOWED, EXERCISES, "## Further reading")
 
 # What fits on a slide of 1280 x 720, with text of 27 px: widths in characters, heights
@@ -66,7 +67,7 @@ class Item:
     """One thing to show: a formula, figure, table or piece of code.
 
     Attributes:
-        kind: `math`, `figure`, `table` or `code`.
+        kind: `math`, `figure`, `table`, `code` or `question`.
         body: Markdown, for a figure its caption.
         lead: The sentence that leads to it, Markdown.
         rest: What follows a formula within the same sentence, Markdown.
@@ -233,7 +234,8 @@ def read_table(cell: Mapping[str, Any]) -> str:
         if match and len(re.findall(r"<tr", match[0])) <= TABLE_ROWS + 1:
             first = match[0].partition("</tr>")[0]
             if len(re.findall(r"<th", first)) <= TABLE_COLUMNS:
-                bare = re.sub(r"<(table|tr|th|td)\b[^>]*>", r"<\1>", match[0])
+                looks = r' (?:border|class|style|halign|valign)="[^"]*"'
+                bare = re.sub(looks, "", match[0])
                 return re.sub(r"\s*\n\s*", "", bare)
     return ""
 
@@ -302,7 +304,7 @@ def leading(text: str) -> str:
         return ""
     for words in (" ".join(text.split()), sentences(text)[-1]):
         words = re.sub(r"^\((.*)\)$", r"\1", words)
-        if len(plain(words)) <= LEAD:
+        if len(plain(words)) <= LEAD and words.count("(") == words.count(")"):
             return words
     return ""
 
@@ -348,6 +350,8 @@ def height(item: Item) -> int:
         return words + 40 + (70 if "frac" in item.body else 50) * rows
     if item.kind == "figure":
         return PICTURE + 30 * lines(brief(item.body, CAPTION))
+    if item.kind == "question":
+        return words + LINE * (1 + lines(item.body))
     if item.kind == "code":
         return words + 40 + 28 * (item.body.count("\n") - 2)
     rows = max(item.body.count("<tr>"), item.body.count("\n"))
@@ -364,7 +368,8 @@ def section_slides(heading: str, content: Sequence[Piece], folder: str) -> list[
     spare: Item | None = None  # a short cell, for units that have nothing else
     spare_at = 0
     last = ""
-    told: set[str] = set()
+    rests: dict[str, str] = {}  # what is left of a paragraph that began on a slide
+    unit_words: list[str] = []
 
     def settle() -> None:
         nonlocal spare
@@ -382,10 +387,16 @@ def section_slides(heading: str, content: Sequence[Piece], folder: str) -> list[
     for number, piece in enumerate(content):
         if piece.kind == "heading":
             settle()
-            sub, unit, last = title_of(piece.text), 0, ""
+            sub, unit, last, unit_words = title_of(piece.text), 0, "", []
             notes[-1].append(f"**{sub}**")
         elif piece.kind == "paragraph":
-            last = piece.text
+            if piece.text.startswith("<details") and unit_words:
+                # A question within the section, whose solution is said.
+                asked, told = unit_words[-1], "\n\n".join(unit_words[:-1])
+                fits = not unit and len(plain(told)) <= 3 * LEAD
+                add(Item("question", asked, lead=told if fits else ""))
+            last = rests.get(piece.text, piece.text)
+            unit_words.append(piece.text)
             notes[-1].append(piece.text)
         elif piece.kind == "code" and piece.item:
             if spare is None:
@@ -396,12 +407,11 @@ def section_slides(heading: str, content: Sequence[Piece], folder: str) -> list[
             item, rest = piece.item, ""
             after = content[number + 1] if number + 1 < len(content) else None
             if item.kind == "math" and after and after.kind == "paragraph":
-                first = sentences(after.text)[0]
+                first, *others = sentences(after.text)
                 if first[:1].islower() and len(plain(first)) <= LEAD:
                     rest = first
-                    if first == " ".join(after.text.split()):
-                        told.add(after.text)  # It does not lead to what comes next too.
-            lead = "" if item.kind == "figure" or last in told else leading(last)
+                    rests[after.text] = " ".join(others)
+            lead = "" if item.kind == "figure" else leading(last)
             add(Item(item.kind, item.body, lead, rest, item.png, item.alt))
             if piece.text:  # A formula that prose goes on with is said as well.
                 notes[-2].append(piece.text)
@@ -451,7 +461,7 @@ def look(items: Sequence[Item]) -> str:
     """Name the layout: text beside a tall figure, or large where there is room."""
     if items[-1].tall:
         return "beside"
-    roomy = all(item.kind in ("math", "table") for item in items)
+    roomy = all(item.kind in ("math", "table", "question") for item in items)
     return "roomy" if roomy and sum(map(height, items)) < 0.6 * BODY else ""
 
 
@@ -540,7 +550,10 @@ def notebook_slides(notebook: Notebook, name: str) -> list[Slide]:
     for heading, content in sections.items():
         if heading in FRAME:
             continue
-        slides = section_slides(title_of(heading), content, folder)
+        # What is recorded there has been shown before.
+        slides = heading != RECORD and section_slides(
+            title_of(heading), content, folder
+        )
         if slides:
             for slide in slides:
                 slide.notes = slide.notes or [f"[In the notebook]({page})"]
@@ -554,6 +567,8 @@ def notebook_slides(notebook: Notebook, name: str) -> list[Slide]:
                 *(for_notes(t, folder) for t in told),
             ]
     claims = "\n".join(text for text in words(SHOWED) if text.startswith("- "))
+    if not claims:
+        claims = "\n\n".join(t for t in words(SHOWED) if not t.startswith("|"))
     if claims:
         asserted = (
             f"The [notebook]({page}) asserts these claims in code, as far as they "

@@ -198,8 +198,7 @@ def page(plan: Plan, course: Sequence[Lesson], exists: Callable[[str], bool]) ->
                 f"[](/chapters/{name}.ipynb)" for name in syllabus["before"]
             )
             lines.append(f"To be read before the first session: {links}.")
-        lines += ["", ":::{rst-class} syllabus", ":::", ""]
-        lines += ["| when | what | how |", "|:---|:---|:---|"]
+        lines += ["", "| when | what | how |", "|:---|:---|:---|"]
         lines += [
             row(when, session, plan, lessons, share, exists)
             for when, session in sessions(syllabus)

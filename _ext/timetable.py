@@ -263,14 +263,14 @@ def shorten(name: str, titles: Mapping[str, str]) -> str:
 def page(course: Sequence[Lesson]) -> str:
     """Write the timetable as Markdown with MyST directives."""
     titles = {lesson.name: lesson.title for lesson in course}
-    lines: list[str] = []
+    everything = hours(sum(lesson.minutes for lesson in course))
+    lines = [f"All {len(course)} notebooks take {everything} to teach.", ""]
     for part, total in minutes_by_part(course).items():
         inside = [lesson for lesson in course if lesson.part == part]
         lines += [
-            "::::{rst-class} timetable",
-            "::::",
+            f"## {part}",
             "",
-            f"| {part} | teach (min) | full run | after |",
+            "| notebook | teach (min) | full run | after |",
             "|:---|---:|---:|:---|",
         ]
         for lesson in inside:
@@ -310,7 +310,7 @@ class Timetable(SphinxDirective):
         self.env.note_dependency(str(root / "_toc.yml"))
         for problem in problems(course):
             logger.warning(problem, location=self.get_location())
-        return self.parse_text_to_nodes(page(course))
+        return self.parse_text_to_nodes(page(course), allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

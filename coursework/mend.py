@@ -1,8 +1,8 @@
 """Make what was handed in fit to be graded, and say what was done to it.
 
 Students delete cells, paste them twice, and use editors that drop the marks by which
-nbgrader knows its cells. nbgrader leaves those cases to the instructor; here each answer
-is put back into the notebook that was given out, wherever it can be found.
+nbgrader knows its cells. nbgrader leaves those cases to the instructor; here each
+answer is put back into the notebook that was given out, wherever it can be found.
 """
 
 import re
@@ -140,7 +140,7 @@ def own_cells(
     Returns:
         Name of a given cell, or None for the top of the notebook, to the cells.
     """
-    names = {grade_id(cell) for cell in release.cells} - {None}
+    names = {name for cell in release.cells if (name := grade_id(cell))}
     given = {cell.source for cell in release.cells}
     lost = [
         cell.id

@@ -1,8 +1,11 @@
-"""Settings of nbgrader for this course. `make coursework` copies them into its folder."""
+"""Settings of nbgrader for this course, copied into its folder by `make coursework`."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbformat import NotebookNode
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -12,15 +15,15 @@ from nbgrader.preprocessors import (
     NbGraderPreprocessor,
     SaveAutoGrades,
 )
-from nbconvert.preprocessors import ClearMetadataPreprocessor
 
-c = get_config()  # noqa: F821, nbgrader defines it.
+c = get_config()  # type: ignore[name-defined]  # noqa: F821, nbgrader has it.
 
 
 class ExecuteWatched(Execute):
     """Notes which cell is running, so that the one that ends a kernel is known."""
 
-    def on_cell_start(self, cell, cell_index):
+    def on_cell_start(self, cell: NotebookNode, cell_index: int) -> None:
+        """Write the name of the cell into the file that the grading asks for."""
         if "COURSEWORK_PROGRESS" in os.environ:
             name = cell.metadata.get("nbgrader", {}).get("grade_id") or cell.id
             Path(os.environ["COURSEWORK_PROGRESS"]).write_text(name, "utf-8")
@@ -33,7 +36,10 @@ class OnlyErrorsCount(NbGraderPreprocessor):
     returned for the points.
     """
 
-    def preprocess_cell(self, cell, resources, cell_index):
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: Any, cell_index: int
+    ) -> tuple[NotebookNode, Any]:
+        """Drop what is no error from the output of a test."""
         if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
             cell.outputs = [
                 output

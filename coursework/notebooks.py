@@ -71,7 +71,7 @@ def set_year(notebook: NotebookNode, year: int) -> NotebookNode:
         The notebook.
 
     Raises:
-        ValueError: If `year` is negative, or the notebook has not exactly one such line.
+        ValueError: If `year` is negative, or the notebook has not one such line.
     """
     if year < 0:
         raise ValueError(f"year = {year} is negative: take a whole number from 0 on.")
@@ -131,9 +131,9 @@ def points(notebook: NotebookNode) -> dict[str, float]:
 def functions(notebook: NotebookNode) -> list[str]:
     """List the functions that are marked by tests, in order."""
     return [
-        grade_id(cell).removeprefix("check_")
+        name
         for cell in code_cells(notebook)
-        if cell.metadata.get("nbgrader", {}).get("grade")
+        if (name := grade_id(cell)) and f"check_{name}" in points(notebook)
     ]
 
 
@@ -204,7 +204,7 @@ def run(notebook: NotebookNode) -> tuple[dict[str, float], dict[str, str], str]:
         try:
             with contextlib.redirect_stdout(printed):
                 exec(compile(cell.source, f"<{name}>", "exec"), space)
-        except Exception as error:  # Students' code may raise anything.
+        except (Exception, SystemExit) as error:  # Whatever students' code raises.
             errors[name] = f"{type(error).__name__}: {error}"
         if told.get("grade"):
             earned[name] = 0.0 if name in errors else float(told.points)

@@ -128,8 +128,8 @@ def read_question(
     where = f"question {number}"
     if isinstance(entry, dict) and isinstance(entry.get("id"), str):
         where = f"question {entry['id']!r}"
-    keys = {"id": str, "question": str, "kind": str, "answers": list, "see": str}
-    check_keys(entry, keys, where, bad)
+    keys: dict[str, type] = {"id": str, "question": str, "kind": str}
+    check_keys(entry, keys | {"answers": list, "see": str}, where, bad)
     if not re.fullmatch(r"[a-z][a-z0-9-]*", entry["id"]):
         bad(where, f"id is {entry['id']!r}", "Use lower case, digits and hyphens")
     if entry["kind"] not in KINDS:

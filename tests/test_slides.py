@@ -32,6 +32,10 @@ def read(name):
     return json.loads((ROOT / f"chapters/{name}.ipynb").read_text("utf-8"))
 
 
+def made_of(name):
+    return slides.notebook_slides(read(name), name)
+
+
 # --- the rule, on a small notebook ------------------------------------------------
 
 
@@ -165,6 +169,55 @@ def test_short_code_is_shown_only_where_nothing_else_is():
     assert inner(markdown("## Code"), code("x = 1")) == []
 
 
+def test_a_table_keeps_its_cells_and_loses_its_looks():
+    source = (
+        '<div><style>x</style>\n<table border="1" class="dataframe">\n<tr style="a: b">'
+        '<th>a</th>\n<td rowspan="2" class="c">1</td></tr></table></div>'
+    )
+    cell = code("t") | {"outputs": [{"data": {"text/html": source}}]}
+    (slide,) = inner(markdown("## T\n\nOne row:"), cell)
+    assert slide.items[0].body == (
+        '<table><tr><th>a</th><td rowspan="2">1</td></tr></table>'
+    )
+    assert slide.items[0].lead == "One row:"
+    many = source.replace("<tr", "<tr></tr><tr" * slides.TABLE_ROWS)
+    cell = code("t") | {"outputs": [{"data": {"text/html": many + many}}]}
+    assert inner(markdown("## T\n\nOne row:"), cell) == []
+
+
+def test_a_question_within_a_section_is_asked_and_its_solution_is_said():
+    (slide,) = inner(
+        markdown(
+            "## Q\n\n### 1. One\n\nIt is said.\n\n*Your turn:* try.\n\n<details>\n"
+            "<summary>Solution</summary>\n\nNo.\n\n</details>"
+        )
+    )
+    (item,) = slide.items
+    assert (slide.heading, item.kind) == ("Q\n1. One", "question")
+    assert (item.lead, item.body) == ("It is said.", "*Your turn:* try.")
+    assert slide.notes[-1] == "No."
+
+
+def test_the_rest_of_a_sentence_does_not_lead_to_the_next_formula():
+    (slide,) = inner(
+        markdown("## A\n\nIs\n\n$$a.$$\n\nso that b. Then\n\n$$c,$$\n\nand so.")
+    )
+    assert [(i.lead, i.rest) for i in slide.items] == [
+        ("Is", "so that b."),
+        ("Then", "and so."),
+    ]
+
+
+def test_a_listing_stays_whole_over_its_blank_lines():
+    listing = "```python\nx = 1\n\ny = 2\n```"
+    (slide,) = inner(markdown(f"## L\n\nIt says:\n\n{listing}"))
+    assert slide.items[0].body == listing
+
+
+def test_what_is_recorded_is_no_slide():
+    assert inner(markdown("## For the record\n\nCosts."), code("print(1)", "1")) == []
+
+
 def test_what_is_marked_stays_off_the_slides():
     mark = {"slideshow": {"slide_type": "skip"}}
     figure = code("plot()", picture=png(1050, 480), **mark)
@@ -173,10 +226,13 @@ def test_what_is_marked_stays_off_the_slides():
 
 def test_a_section_without_anything_to_show_is_said_with_the_next():
     (slide,) = inner(
-        markdown("## Empty\n\nSaid anyway."), markdown("## Full\n\nIs\n\n$$1 = 1.$$")
+        markdown("## Empty\n\nSaid anyway."),
+        markdown("## Empty too\n\nSaid as well."),
+        markdown("## Full\n\nIs\n\n$$1 = 1.$$"),
     )
     assert slide.heading == "Full"
-    assert slide.notes[:2] == ["**Empty**", "Said anyway."]
+    empty = ["**Empty**", "Said anyway.", "**Empty too**", "Said as well."]
+    assert slide.notes[:4] == empty
 
 
 def test_many_claims_take_two_slides():
@@ -214,9 +270,7 @@ def test_links_become_words_on_a_slide_and_pages_in_notes():
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_figure_and_formula_of_a_section_is_on_a_slide(name):
     notebook = read(name)
-    shown = [
-        item for slide in slides.notebook_slides(notebook, name) for item in slide.items
-    ]
+    shown = [item for slide in made_of(name) for item in slide.items]
     figures = sum(
         "image/png" in output.get("data", {})
         for cell in notebook["cells"]
@@ -267,6 +321,10 @@ def test_a_deck_names_no_foreign_address_and_nothing_that_is_missing(decks, part
         elif not address.startswith(("#/", "data:")):
             assert (decks[part].parent / address).exists(), address
     assert text.count("<section") == text.count("</section>")
+    names = dict((folder, names) for folder, _, names in PARTS)[part]
+    shown = [i for name in names for s in made_of(name) for i in s.items]
+    assert text.count("<img") == sum(item.kind == "figure" for item in shown)
+    assert text.count('class="math"') == sum(item.kind == "math" for item in shown)
     assert not re.search(r"<img(?![^>]*alt=\"[^\"]{20,})", text)
 
 
@@ -389,3 +447,35 @@ def test_each_fault_of_a_slide_is_noticed(tab, tmp_path, slide, complaint):  # n
     with serve(tmp_path) as home:
         assert look(tab, home + "good.html") == []
         assert complaint in " ".join(look(tab, home + "bad.html"))
+
+
+@browser
+def test_the_window_of_the_speaker_works_from_a_folder(tab, decks):  # noqa: F811
+    look_at = decks["mathematics"].as_uri() + "#/1/1"
+    tab.open(look_at)
+    tab.run("window.ready.then(() => 1)")
+    tab.ask(
+        "Runtime.evaluate",
+        expression="{const open = window.open; window.open = (...all) => "
+        "window.speaker = open(...all); Reveal.getPlugin('notes').open();}",
+        userGesture=True,
+    )
+    value = "speaker.document.querySelector('.speaker-controls-notes .value')"
+    assert tab.becomes(f"{value}?.innerHTML.length > 100", 20)
+    before = tab.run(f"{value}.textContent")
+    assert tab.becomes(f"{value}.querySelectorAll('math').length > 0")
+    tab.run("Reveal.slide(1, 2)")
+    assert tab.becomes(f"{value}.textContent != {json.dumps(before)}", 10)
+    tab.run("speaker.close()")
+
+
+@browser
+def test_a_deck_is_printed_with_a_page_for_each_slide(tab, decks):  # noqa: F811
+    tab.open(decks["beyond"].as_uri() + "?print-pdf")
+    count = tab.run(
+        "window.ready.then(() => document.querySelectorAll('div.slide').length)"
+    )
+    assert tab.becomes(f"document.querySelectorAll('.pdf-page').length == {count}", 20)
+    printed = tab.ask("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+    pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
+    assert len(pages) == count

@@ -1,0 +1,427 @@
+"""The assignments: each right answer keeps its marks, each wrong one loses them.
+
+Cells run in this process here; `test_grading.py` sends notebooks through nbgrader.
+"""
+
+import ast
+import contextlib
+import re
+
+import nbformat
+import numpy as np
+import pytest
+
+pytest.importorskip("nbgrader")
+
+import course  # noqa: E402
+import mend  # noqa: E402
+import notebooks  # noqa: E402
+
+from sslkit.coursework import check, plain  # noqa: E402
+
+ASSIGNMENTS = notebooks.ASSIGNMENTS
+SOURCES = {name: notebooks.source(name) for name in ASSIGNMENTS}
+MATRIX = [
+    (assignment, function, attempt)
+    for assignment in ASSIGNMENTS
+    for function in notebooks.functions(SOURCES[assignment])
+    for attempt in notebooks.attempts(assignment, function)
+]
+YEARS = range(2026, 2036)
+
+
+@pytest.fixture(autouse=True)
+def quiet_folder(monkeypatch):
+    """Where the artefact of the project lies, as it does beside a submission."""
+    monkeypatch.chdir(notebooks.COURSEWORK / "attempts" / "project")
+
+
+def tests_of(notebook):
+    """Points of the tests, without the written questions."""
+    worth = notebooks.points(notebook)
+    return {name: most for name, most in worth.items() if name.startswith("check_")}
+
+
+def unanswered(notebook):
+    """The notebook with hidden tests, and every answer as it is given out."""
+    stubs = notebooks.emptied(notebook)
+    notebook = nbformat.from_dict(notebook)
+    for cell, stub in zip(notebook.cells, stubs.cells, strict=True):
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = stub.source
+    return notebook
+
+
+# The matrix -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("year", YEARS)
+def test_reference_gets_full_marks_every_year(assignment, year):
+    notebook = notebooks.source(assignment, year)
+    earned, errors, _ = notebooks.run(notebook)
+    assert errors == {}
+    assert earned == tests_of(notebook)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_what_is_given_out_gets_nothing(assignment):
+    earned, _, _ = notebooks.run(unanswered(SOURCES[assignment]))
+    assert set(earned.values()) == {0.0}
+
+
+@pytest.mark.parametrize(("assignment", "function", "attempt"), MATRIX)
+@pytest.mark.filterwarnings("ignore")
+def test_attempts_keep_or_lose_their_marks(assignment, function, attempt):
+    code = notebooks.attempts(assignment, function)[attempt]
+    notebook = notebooks.answered(SOURCES[assignment], function, code)
+    earned, errors, _ = notebooks.run(notebook)
+    worth = tests_of(notebook)
+    lost = {name for name in worth if earned[name] < worth[name]}
+    if attempt.startswith("right_"):
+        assert lost == set(), errors
+    else:
+        own = {f"check_{function}"}
+        own |= {name for name in worth if name.startswith(f"check_{function}_")}
+        assert lost and lost <= own, errors
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_every_function_has_enough_attempts(assignment):
+    for function in notebooks.functions(SOURCES[assignment]):
+        names = list(notebooks.attempts(assignment, function))
+        assert sum(name.startswith("wrong_") for name in names) >= 5, function
+        assert sum(name.startswith("right_") for name in names) >= 2, function
+
+
+def test_attempts_differ_from_one_another():
+    for assignment in ASSIGNMENTS:
+        for function in notebooks.functions(SOURCES[assignment]):
+            bodies = []
+            for code in notebooks.attempts(assignment, function).values():
+                body = ast.parse(code).body[-1].body
+                bodies.append(ast.unparse(body[1:]))  # Without the docstring.
+            assert len(set(bodies)) == len(bodies), function
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_the_numbers_of_one_year_fail_in_the_next(assignment):
+    """Answers of the year before, written down as numbers, for ten years."""
+    for year in YEARS:
+        now, before = (notebooks.source(assignment, y) for y in (year, year - 1))
+        spaces = [namespace(notebook) for notebook in (now, before)]
+        numbers = [
+            name
+            for name in notebooks.functions(now)
+            if spaces[0][name].__code__.co_argcount == 0
+        ]
+        assert numbers, "no task asks for a number of this year"
+        for name in numbers:
+            old = plain(spaces[1][name]()).tolist()
+            code = f"def {name}():\n    return {old!r}"
+            earned, _, _ = notebooks.run(notebooks.answered(now, name, code))
+            assert earned[f"check_{name}"] == 0, (year, name, old)
+
+
+def namespace(notebook):
+    """What the given cells and the solutions define."""
+    space = {}
+    for cell in notebooks.code_cells(notebook):
+        if not (notebooks.grade_id(cell) or "").startswith("check_"):
+            with contextlib.redirect_stdout(None):
+                exec(cell.source, space)
+    return space
+
+
+# What is given out ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_what_is_given_out_runs_and_says_not_yet(assignment):
+    released = notebooks.emptied(SOURCES[assignment])
+    _, errors, printed = notebooks.run(released)
+    assert errors == {}
+    checks = [
+        cell for cell in notebooks.code_cells(released) if "with check(" in cell.source
+    ]
+    told = re.findall(r"^(?:\d|stretch).*: (not yet|so far)", printed, re.M)
+    assert len(told) >= len(checks) > 2
+    assert set(told) == {"not yet"}
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_what_is_given_out_tells_no_solution(assignment):
+    notebook = SOURCES[assignment]
+    assert course.leaks(notebook, notebooks.emptied(notebook)) == []
+    # The search finds what is there: the notebook with solutions.
+    assert len(course.leaks(notebook, notebook)) > 20
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_assignments_have_their_parts(assignment):
+    notebook = SOURCES[assignment]
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    for part in ("# Assignment", "## What you will practise", "## Time, marks, rules"):
+        assert part in text
+    assert "## Stretch" in text
+    worth = notebooks.points(notebook)
+    assert sum(worth.values()) == 20
+    assert sum(tests_of(notebook).values()) == 16
+    written = [name for name in worth if name.startswith("written_")]
+    assert len(written) == 1 and "| marks | for |" in text
+    ids = [notebooks.grade_id(c) for c in notebook.cells if notebooks.grade_id(c)]
+    assert len(set(ids)) == len(ids)
+    for cell in notebook.cells:
+        lines = cell.source.splitlines()
+        if cell.cell_type == "code":
+            assert max(map(len, lines)) <= 88, cell.source
+            assert not cell.outputs and cell.execution_count is None
+            # A value at the end of a test would be taken for its points.
+            if notebooks.grade_id(cell) in worth:
+                assert not isinstance(ast.parse(cell.source).body[-1], ast.Expr)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_hidden_tests_draw_their_own_inputs(assignment):
+    """Functions of some input are tested on inputs that nobody could know."""
+    for cell in notebooks.code_cells(SOURCES[assignment]):
+        name = notebooks.grade_id(cell) or ""
+        graded = cell.metadata.get("nbgrader", {}).get("grade")
+        if graded and not takes_nothing(SOURCES[assignment], name):
+            hidden = cell.source.split("### BEGIN HIDDEN TESTS")[1]
+            assert "default_rng()" in hidden or "fresh" in hidden, name
+
+
+def takes_nothing(notebook, name):
+    function = name.removeprefix("check_")
+    return any(
+        f"def {function}():" in cell.source for cell in notebooks.code_cells(notebook)
+    )
+
+
+# Reading and filling notebooks ------------------------------------------------------
+
+
+def test_year_is_written_once():
+    notebook = notebooks.source("variational", 7)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert re.findall(r"(?m)^YEAR = .*", text) == ["YEAR = 7"]
+    with pytest.raises(ValueError, match="year = -1 is negative"):
+        notebooks.source("variational", -1)
+    empty = nbformat.v4.new_notebook()
+    with pytest.raises(ValueError, match="0 lines say"):
+        notebooks.set_year(empty, 1)
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(ValueError, match="assignment = 'vae' is unknown"):
+        notebooks.source("vae")
+    with pytest.raises(ValueError, match="name = 'kl'"):
+        notebooks.answered(SOURCES["variational"], "kl", "")
+
+
+def test_marking_in_this_process_counts_an_exit_as_an_error():
+    code = "import sys\n\ndef elbo(*_):\n    sys.exit()"
+    notebook = notebooks.answered(SOURCES["variational"], "elbo", code)
+    earned, errors, _ = notebooks.run(notebook)
+    assert earned["check_elbo"] == 0 and "SystemExit" in errors["check_elbo"]
+    assert earned["check_gaussian_kl"] == 4
+
+
+# Mending ----------------------------------------------------------------------------
+
+GIVEN = notebooks.emptied(SOURCES["variational"])
+RIGHT = {
+    notebooks.grade_id(cell): cell.source
+    for cell in SOURCES["variational"].cells
+    if cell.metadata.get("nbgrader", {}).get("solution")
+}
+
+
+@pytest.fixture
+def homework():
+    """What a student hands in who did everything right."""
+    notebook = nbformat.from_dict(GIVEN)
+    for cell in notebook.cells:
+        cell.source = RIGHT.get(notebooks.grade_id(cell), cell.source)
+    return notebook
+
+
+def cell_of(notebook, name):
+    return next(c for c in notebook.cells if notebooks.grade_id(c) == name)
+
+
+def mended(notebook):
+    result, told = mend.mended(nbformat.writes(notebook), GIVEN)
+    nbformat.validate(result)
+    return result, told
+
+
+def answers(notebook):
+    return {name: cell_of(notebook, name).source for name in RIGHT}
+
+
+def test_sound_homework_is_left_alone(homework):
+    result, told = mended(homework)
+    assert told == []
+    assert answers(result) == RIGHT
+    given = [cell.source for cell in GIVEN.cells if cell.cell_type == "markdown"]
+    assert [c.source for c in result.cells if c.cell_type == "markdown"][:3] == given[
+        :3
+    ]
+
+
+def test_deleted_cells_are_put_back(homework):
+    names = ["elbo", "check_elbo", "setup"]
+    homework.cells = [c for c in homework.cells if notebooks.grade_id(c) not in names]
+    result, told = mended(homework)
+    assert cell_of(result, "elbo").source == cell_of(GIVEN, "elbo").source
+    assert cell_of(result, "check_elbo").source == cell_of(GIVEN, "check_elbo").source
+    assert told == [
+        "The locked cell `setup` was missing and was put back.",
+        "The cell `elbo` was missing: no answer.",
+        "The locked cell `check_elbo` was missing and was put back.",
+    ]
+    assert result.cells[0].id == "mended" and all(
+        t in result.cells[0].source for t in told
+    )
+
+
+def test_last_changed_copy_of_a_cell_counts(homework):
+    place = homework.cells.index(cell_of(homework, "elbo"))
+    stub = nbformat.from_dict(cell_of(GIVEN, "elbo"))
+    first = nbformat.from_dict(stub)
+    first.source = "def elbo(*_):\n    return 1"
+    homework.cells[place:place] = [first]
+    homework.cells.insert(place + 2, stub)
+    result, told = mended(homework)
+    assert answers(result) == RIGHT
+    assert len([c for c in result.cells if notebooks.grade_id(c) == "elbo"]) == 1
+    assert told == [
+        "The cell `elbo` was there 3 times; the last one that was changed was graded."
+    ]
+
+
+def test_answers_are_found_without_their_marks(homework):
+    for cell in homework.cells:
+        if notebooks.grade_id(cell) == "elbo":
+            cell.metadata = nbformat.from_dict({})
+    result, told = mended(homework)
+    assert answers(result) == RIGHT
+    assert told == ["The cell `elbo` had lost its mark and was found by its name."]
+    assert sum("def elbo(" in cell.source for cell in result.cells) == 1
+
+
+def test_changed_locks_are_undone_and_told(homework):
+    cell_of(homework, "setup").source += "\nimport scipy"
+    cell_of(homework, "check_elbo").source = "pass"
+    result, told = mended(homework)
+    assert cell_of(result, "setup").source == cell_of(GIVEN, "setup").source
+    assert [sentence.split("`")[1] for sentence in told] == ["setup", "check_elbo"]
+
+
+def test_cells_of_their_own_stay_in_place(homework):
+    place = homework.cells.index(cell_of(homework, "elbo"))
+    helper = nbformat.v4.new_code_cell("def helper():\n    return 1")
+    twin = nbformat.from_dict(helper)
+    homework.cells[place:place] = [helper, twin]
+    result, told = mended(homework)
+    assert told == []
+    sources = [cell.source for cell in result.cells]
+    assert sources.count(helper.source) == 2
+    assert sources.index(helper.source) < sources.index(RIGHT["elbo"])
+    assert sources.index(helper.source) > sources.index(RIGHT["sample_codes"])
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"cells": 1}', "<html>", '{"nbformat": 4}'])
+def test_broken_files_become_empty_homework(text):
+    result, (told,) = mend.mended(text, GIVEN)
+    assert told.startswith("The file is not a notebook that can be read")
+    assert cell_of(result, "elbo").source == cell_of(GIVEN, "elbo").source
+    assert told in result.cells[0].source
+
+
+def test_given_names_mean_the_same_before_each_test(homework):
+    """A student who sets this year's constants to his answer does not get away with it."""
+    place = homework.cells.index(cell_of(homework, "check_cost_of_code"))
+    homework.cells.insert(place, nbformat.v4.new_code_cell("CODE_MEAN = CODE_STD = 1"))
+    result, _ = mended(homework)
+    again = next(c for c in result.cells if c.id == "before-check_cost_of_code")
+    assert cell_of(GIVEN, "constants_year").source in again.source
+    order = [cell.source for cell in result.cells]
+    assert order.index("CODE_MEAN = CODE_STD = 1") < order.index(again.source)
+
+
+def test_quarantine_takes_out_one_answer_or_all(homework):
+    result, _ = mended(homework)
+    for name in ("elbo", "check_elbo", "before-check_elbo"):
+        one = mend.quarantined(result, name, "why")
+        changed = [n for n in RIGHT if answers(one)[n] != RIGHT[n]]
+        assert changed == ["elbo"], name
+        assert "RuntimeError('why')" in cell_of(one, "elbo").source
+    twice = mend.quarantined(one, "check_elbo", "why")
+    assert [n for n in RIGHT if answers(twice)[n] != RIGHT[n]] == [
+        "sample_codes",
+        "elbo",
+    ]
+    every = mend.quarantined(result, None, "why")
+    code = [n for n in RIGHT if cell_of(result, n).cell_type == "code"]
+    assert [n for n in RIGHT if answers(every)[n] != RIGHT[n]] == code
+
+
+# Checks that students see -----------------------------------------------------------
+
+
+def test_check_reports_whatever_happens(capsys):
+    for error in (ValueError("seven"), ZeroDivisionError(), NotImplementedError()):
+        with check("1 f"):
+            raise error
+    with check("1 f"):
+        raise AssertionError
+    with check("1 f"):
+        pass
+    lines = capsys.readouterr().out.splitlines()
+    assert [": not yet" in line for line in lines] == [True] * 4 + [False]
+    assert "ValueError: seven" in lines[0]
+
+
+def test_check_lets_an_interruption_through():
+    with pytest.raises(KeyboardInterrupt), check("1 f"):
+        raise KeyboardInterrupt
+
+
+class Agreeable:
+    """Claims to be equal to everything, as a number of any size."""
+
+    def __eq__(self, other):
+        return True
+
+    def __float__(self):
+        return 0.5
+
+    def __sub__(self, other):
+        return 0.0
+
+
+def test_plain_takes_numbers_of_all_kinds_and_nothing_else():
+    import keras
+
+    kinds = [2, 2.0, [2], (2,), np.float32(2), np.array([2]), keras.ops.ones(1) * 2]
+    for value in kinds:
+        numbers = plain(value)
+        assert type(numbers) is np.ndarray and numbers.dtype == "float64"
+        assert np.all(numbers == 2)
+    assert plain(Agreeable()) != 0.25
+    for value in (None, "two", [None, "x"], {"a": 1}, [[1], [1, 2]]):
+        with pytest.raises(AssertionError, match="numbers are expected"):
+            plain(value)
+    with pytest.raises(AssertionError, match=r"shape \(2,\) is expected, not \(3,\)"):
+        plain([1, 2, 3], (2,))
+
+
+def test_plain_takes_off_the_class_of_an_array():
+    class Odd(np.ndarray):
+        def __sub__(self, other):
+            return np.zeros(self.shape)
+
+    assert np.all(plain(np.ones(2).view(Odd)) - 3 == -2)
