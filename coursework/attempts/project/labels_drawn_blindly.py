@@ -10,7 +10,7 @@ def right_simulated():
     rng = np.random.default_rng(0)
     # The wait for each digit, in draws of one long sequence per repetition.
     waits = []
-    for _ in range(40):
+    for _ in range(20):
         drawn = rng.choice(10, size=(5000, 400), p=SHARES)
         first = np.stack([(drawn == digit).argmax(axis=1) for digit in range(10)])
         waits.append(first.max(axis=0) + 1)
