@@ -1,4 +1,4 @@
-# The course in six commands. Each makes its own environment first, in .venv, from
+# The course in a few commands. Each makes its own environment first, in .venv, from
 # requirements.txt; nothing else on the machine is touched.
 #
 #   make book              render the book to _build/html, from stored outputs
@@ -6,6 +6,11 @@
 #   make test              unit tests, doctests, lint, and every notebook at quick scale
 #   make lab               open JupyterLab
 #   make run [NB=file]     re-execute notebooks at full scale and store their outputs
+#   make coursework        assignments to give out, in _build/coursework or COURSE=folder;
+#                          YEAR=2027 draws other constants, PACKAGE= names the address
+#                          of the package
+#   make grade-demo        a made-up class: collect, grade, feedback, table of grades
+#   make test-coursework   whole gradings in kernels, which make test leaves out
 #   make bench             time the package against plain Keras and other recipes
 #
 # Another interpreter: make PYTHON=python3.12 book
@@ -13,6 +18,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 NB ?=
+COURSE ?= _build/coursework
+YEAR ?= 2026
+PACKAGE ?=
 QUIET ?= -q
 
 # Tests run in two processes, a file at a time, each of them with one thread for NumPy:
@@ -20,7 +28,7 @@ QUIET ?= -q
 PARALLEL = -n 2 --dist loadfile
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: env book slides test lab run bench lock clean
+.PHONY: env book slides test lab run coursework grade-demo test-coursework bench lock clean
 
 env: .venv/ready
 
@@ -52,6 +60,17 @@ lab: env
 
 run: env
 	$(BIN)/python _ext/run_notebooks.py $(NB)
+
+coursework: env
+	$(BIN)/python coursework/course.py release --course $(COURSE) --year $(YEAR) \
+	    $(if $(PACKAGE),--package "$(PACKAGE)")
+	$(BIN)/python coursework/quizzes.py $(COURSE)/quizzes
+
+grade-demo: env
+	$(BIN)/python coursework/demo.py
+
+test-coursework: env
+	$(BIN)/python -m pytest -m grading tests/test_grading.py
 
 bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py

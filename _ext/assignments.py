@@ -1,6 +1,6 @@
 """The assignments of the course, from their notebooks in `coursework/source`.
 
-The directive `assignments` makes a table of all of them and a section for each: what it
+The directive `assignments` makes a table of all of them and unfolds each: what it
 practises, how long it takes, which notebooks come first, and the marks of every task.
 
 Only headings, the list below *What you will practise* and the cell *Time, marks, rules*
@@ -245,7 +245,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def page(course: Sequence[Assignment], titles: Mapping[str, str]) -> str:
-    """Write the table and the sections as Markdown with MyST directives."""
+    """Write the table and what is folded below it as Markdown with MyST directives."""
     lines = [
         "| no. | assignment | time | by tests | by hand | hand in |",
         "|---:|:---|:---|---:|---:|:---|",
@@ -262,8 +262,7 @@ def page(course: Sequence[Assignment], titles: Mapping[str, str]) -> str:
         links = listed([shorten(name, titles) for name in names])
         lines += [
             "",
-            f"### {one.number}. {one.title}",
-            "",
+            f"::::{{dropdown}} {one.number}. {one.title}",
             f"`{one.name}`. {one.time}. Read first: {links}.",
             "",
             one.goals,
@@ -275,7 +274,7 @@ def page(course: Sequence[Assignment], titles: Mapping[str, str]) -> str:
             f"| {task.number}. {task.title} | {task.marks:g} | {how(task)} |"
             for task in one.tasks
         ]
-        lines.append(f"| *all* | *{one.graded:g}* | |")
+        lines += [f"| *all* | *{one.graded:g}* | |", "::::"]
     return "\n".join(lines)
 
 
@@ -285,10 +284,10 @@ def how(task: Task) -> str:
 
 
 class Assignments(SphinxDirective):
-    """All assignments: a table, and a section for each."""
+    """All assignments: a table, and more on each, folded."""
 
     def run(self) -> list[nodes.Node]:
-        """Read the notebooks, complain, and return the table and the sections."""
+        """Read the notebooks, complain, and return the table and the rest."""
         root = Path(self.env.srcdir)
         course = read_assignments(root)
         lessons = read_course(root)
@@ -300,7 +299,7 @@ class Assignments(SphinxDirective):
         text = page(course, titles)
         if SECRET in text:  # A solution must not get onto a page, not even once.
             return []
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+        return self.parse_text_to_nodes(text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -42,18 +42,18 @@ SECONDS = 180
 GIGABYTES = 6
 """Memory that one submission may ask for."""
 
+ENDS = {"DeadKernelError": "died", "CellTimeoutError": "slow"}
+"""Errors by which nbgrader gives a submission up, and what they mean."""
+
 STOPS = 4
 """So many cells may stop the grading before the whole submission is given up."""
 
 FALSE = """
 import numpy
 from sslkit.coursework import plain
-honest = (
-    not numpy.allclose(0, 1)
-    and not numpy.all([True, False])
-    and numpy.abs(numpy.array([-2.0])).max() == abs(-2.0) == float(plain([2.0])[0])
-)
-assert not honest, "an assertion that must fail"
+size = numpy.abs(numpy.array([-2.0]))[0]
+honest = not numpy.allclose(0, 1) and not numpy.all([True, False])
+assert not (honest and size == 2 and plain([2.0])[0] == 2), "this must fail"
 """
 """Source of the last cell of every graded notebook: see `tampered`."""
 
@@ -203,6 +203,22 @@ class Graded:
     seconds: float = 0.0
 
 
+def enrol(course: Path, names: dict[str, tuple[str, str]]) -> None:
+    """Write the names of students into the gradebook.
+
+    For a whole class, `nbgrader db student import class.csv` does the same.
+
+    Args:
+        course: Folder of the course.
+        names: What the course knows a student by, to last name and first name.
+    """
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        for student, (last, first) in names.items():
+            gradebook.update_or_create_student(
+                student, last_name=last, first_name=first
+            )
+
+
 def submissions(course: Path, assignment: str) -> dict[str, Path]:
     """Find who handed in: name of the student to the folder with the files."""
     return {
@@ -253,8 +269,8 @@ def attempt(course: Path, assignment: str, student: str) -> tuple[str, str | Non
         student: Name of the student.
 
     Returns:
-        `"done"`, `"died"` (the kernel ended), `"slow"` (out of time) or `"failed"`
-        (anything else), and the cell that was running. What nbgrader printed is in
+        `"done"`, `"died"` (the kernel ended), `"slow"` (out of time, and not to be
+        interrupted) or `"failed"` (anything else), and the cell that was running. What nbgrader printed is in
         the folder `logs`.
     """
     log = course / "logs" / f"{assignment}-{student}.log"
@@ -281,8 +297,8 @@ def attempt(course: Path, assignment: str, student: str) -> tuple[str, str | Non
         finally:
             stop(process)
         if outcome == "done" and not autograded(course, assignment, student).exists():
-            dead = "DeadKernelError" in log.read_text("utf-8", errors="replace")
-            outcome = "died" if dead else "failed"
+            why = log.read_text("utf-8", errors="replace")
+            outcome = next((ENDS[error] for error in ENDS if error in why), "failed")
         cell = progress.read_text("utf-8") if progress.exists() else None
         return outcome, cell
 
@@ -372,7 +388,7 @@ def stopped(
     """
     what = {
         "died": "ended Python itself, or needed more memory than is allowed",
-        "slow": f"took longer than the {SECONDS} s that a submission may take",
+        "slow": "went on when its time was over",
         "tampered": "kept the checks themselves from failing",
     }[outcome]
     where = f"The cell `{cell}`" if cell else "Something in this notebook"
@@ -441,8 +457,8 @@ def grade(
 def export(course: Path, target: Path) -> None:
     """Write a table for a spreadsheet: a line per student and assignment.
 
-    Columns are who, the points of every task, what is still to be marked by hand, the
-    total and the maximum. The file begins with a byte order mark, by which spreadsheets
+    Columns are who, the points of every task, how many are still to be marked by hand,
+    what was taken off for being late, the total and the maximum. The file begins with a byte order mark, by which spreadsheets
     know that names are in UTF-8.
 
     Args:
@@ -481,20 +497,23 @@ def table(gradebook: Gradebook, assignment: str) -> Iterator[list[Any]]:
     yield [
         *("student", "last name", "first name"),
         *(f"{name.removeprefix('check_')} ({most:g})" for name, most in tasks.items()),
-        *("to mark by hand", "total", "maximum"),
+        *("to mark by hand", "late penalty", "total", "maximum"),
     ]
     for student in sorted(gradebook.students, key=lambda s: (s.last_name or "", s.id)):
         try:
-            (handed_in,) = gradebook.find_submission(assignment, student.id).notebooks
+            submission = gradebook.find_submission(assignment, student.id)
+            (handed_in,) = submission.notebooks
             scores = {grade.cell.name: score(grade) for grade in handed_in.grades}
+            late = float(submission.late_submission_penalty or 0)
         except MissingEntry:
-            scores = dict.fromkeys(tasks, 0.0)
+            scores, late = dict.fromkeys(tasks, 0.0), 0.0
         marks = [scores[name] for name in tasks]
         yield [
             *(student.id, student.last_name or "", student.first_name or ""),
             *("" if mark is None else mark for mark in marks),
             sum(mark is None for mark in marks),
-            sum(mark or 0.0 for mark in marks),
+            late,
+            max(0.0, sum(mark or 0.0 for mark in marks) - late),
             sum(tasks.values()),
         ]
 

@@ -6,6 +6,7 @@ answer is put back into the notebook that was given out, wherever it can be foun
 """
 
 import re
+import warnings
 
 import nbformat
 from nbformat import NotebookNode
@@ -31,8 +32,9 @@ def mended(text: str, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """
     notebook = nbformat.from_dict(release)
     try:
-        handed_in = nbformat.reads(text, as_version=4)
-        nbformat.validate(handed_in)
+        with warnings.catch_warnings(action="ignore"):  # Copied cells share an id.
+            handed_in = nbformat.reads(text, as_version=4)
+            nbformat.validate(handed_in)
     except Exception as error:  # nbformat raises many things at a broken file.
         reason = str(error).splitlines()[0][:200] or type(error).__name__
         told = [
@@ -41,8 +43,8 @@ def mended(text: str, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
         ]
         return with_notice(notebook, told), told
 
+    told = remarked(handed_in, release)
     own = own_cells(handed_in, release)
-    told = []
     # In a kernel, exit() ends everything, some cells later; an error ends one cell.
     prelude = nbformat.v4.new_code_cell(
         "import sys\n\nexit = quit = sys.exit", id="prelude"
@@ -62,12 +64,30 @@ def mended(text: str, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
                 cells.append(again)
             elif not name.startswith("check_"):
                 given.append(cell.source)
-        cells += [cell, *own.get(name, [])]
+        cells += [cell, *(own.get(name, []) if name else [])]
     notebook.cells = cells
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return with_notice(notebook, told), told
+
+
+def remarked(handed_in: NotebookNode, release: NotebookNode) -> list[str]:
+    """Give cells that kept their ids their lost marks back, and say so."""
+    known = {cell.id: cell for cell in release.cells if grade_id(cell)}
+    present = {grade_id(cell) for cell in handed_in.cells}
+    lost = [
+        cell
+        for cell in handed_in.cells
+        if cell.get("id") in known
+        and grade_id(cell) is None
+        and grade_id(known[cell.id]) not in present
+    ]
+    for cell in lost:
+        cell.metadata = nbformat.from_dict(known[cell.id].metadata)
+    if not lost:
+        return []
+    return [f"{len(lost)} cells had lost their marks and were known by their ids."]
 
 
 def marked(notebook: NotebookNode, name: str) -> list[NotebookNode]:

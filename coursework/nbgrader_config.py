@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbconvert.preprocessors import (
+    ClearMetadataPreprocessor,
+    CSSHTMLHeaderPreprocessor,
+)
 from nbformat import NotebookNode
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    ClearHiddenTests,
     Execute,
+    GetGrades,
     IgnorePattern,
     LimitOutput,
     NbGraderPreprocessor,
@@ -33,7 +38,8 @@ class OnlyErrorsCount(NbGraderPreprocessor):
     """Keeps warnings, and numbers that a cell returns, from changing the marks.
 
     nbgrader gives nothing for a test that wrote to stderr, and takes a number that it
-    returned for the points.
+    returned for the points. Of an error the last line is kept: the lines before it
+    quote the hidden test.
     """
 
     def preprocess_cell(
@@ -47,7 +53,23 @@ class OnlyErrorsCount(NbGraderPreprocessor):
                 if output.output_type != "execute_result"
                 and output.get("name") != "stderr"
             ]
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    output.traceback = [f"{output.ename}: {output.evalue}"]
         return cell, resources
+
+
+class WithoutMachinery(NbGraderPreprocessor):
+    """Leaves out of the feedback what only the grading needs."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Drop the cells that `mend.py` and `course.py` have put in."""
+        nb.cells = [
+            cell
+            for cell in nb.cells
+            if cell.id not in ("prelude", "canary") and "before-" not in cell.id
+        ]
+        return nb, resources
 
 
 c.CourseDirectory.course_id = "features"
@@ -59,8 +81,9 @@ c.ClearSolutions.text_stub = "*Your answer here.*"
 
 # A cell that takes longer is interrupted and counts as an error; the next one runs.
 c.Execute.timeout = 20
-# The end of a cell's output, on a machine that is busy with something else.
-c.Execute.iopub_timeout = 60
+# Until a cell must have stopped after that. nbgrader's 4 s are too few on a machine
+# that is busy with something else.
+c.Execute.iopub_timeout = 20
 c.Autograde.autograde_preprocessors = [
     ExecuteWatched,
     OnlyErrorsCount,
@@ -70,6 +93,14 @@ c.Autograde.autograde_preprocessors = [
     SaveAutoGrades,
     AssignLatePenalties,
     CheckCellMetadata,
+]
+
+# Feedback says what failed, and does not show next year's students the hidden tests.
+c.GenerateFeedback.preprocessors = [
+    GetGrades,
+    WithoutMachinery,
+    ClearHiddenTests,
+    CSSHTMLHeaderPreprocessor,
 ]
 
 # What Moodle's "Download all submissions" looks like once it is unpacked:

@@ -59,7 +59,7 @@ def test_marks_are_those_of_the_notebook_and_add_up(one):
     points = graded(one.name)
     assert sum(task.tests for task in one.tasks) == points["code"]
     assert sum(task.hand for task in one.tasks) == points["markdown"]
-    section = PAGE.split(f"### {one.number}. ")[1].split("\n### ")[0]
+    section = PAGE.split(f"{{dropdown}} {one.number}. ")[1].split("\n::::")[0]
     rows = re.findall(r"^\| \d\. .+ \| (\d+) \| .+ \|$", section, re.MULTILINE)
     assert sum(map(int, rows)) == sum(points.values()) == one.total
     assert f"| *all* | *{one.total:g}* |" in section
@@ -120,8 +120,8 @@ def cell(text, kind="markdown", **nbgrader):
 
 
 TERMS = (
-    f"{assignments.TERMS}\n\nAbout two hours. 5 marks: 3 and 2. Read *One* of the course "
-    "first.\n\n**Hand in two files**, this notebook and `a.npz`."
+    f"{assignments.TERMS}\n\nAbout two hours. 5 marks: 3 and 2. Read *One* of the "
+    "course first.\n\n**Hand in two files**, this notebook and `a.npz`."
 )
 SOUND = {
     "title": cell("# Assignment 1: counting\n\nOne, two."),
@@ -135,13 +135,13 @@ SOUND = {
         "### BEGIN SOLUTION\nSo.\n### END SOLUTION", grade=True, solution=True, points=2
     ),
     "stretch": cell("## Stretch: three (no marks)"),
-    "free": cell("pass", "code", grade=False, points=None),
+    "free": cell("pass", "code", grade=False, points=9),
 }
 
 
 @pytest.fixture
 def write(tmp_path):
-    """Return a function that writes an assignment and lists the faults of the course."""
+    """Return a function that writes an assignment and lists all faults."""
 
     def make(name="one", titles=None, **changes):
         folder = tmp_path / assignments.FOLDER / name
@@ -176,6 +176,10 @@ def test_a_sound_assignment(write, tmp_path):
         ({"title": cell("# Counting")}, "has no first cell that begins with"),
         ({"title": cell("# Assignment 2: counting")}, "is assignment 2, and 1 is due"),
         ({"goals": None}, 'has no cell that begins with "## What you will practise"'),
+        (
+            {"goals": cell(f"{assignments.GOALS}\n\n2", solution=True)},
+            'has no cell that begins with "## What you will practise"',
+        ),
         ({"terms": None}, 'has no cell that begins with "## Time, marks, rules"'),
         (
             {"goals": cell(f"{assignments.GOALS}\n\n- Count.\n### BEGIN SOLUTION\n2")},
@@ -244,7 +248,7 @@ def run(monkeypatch, root):
 def test_the_directive_watches_and_warns(write, tmp_path, monkeypatch, caplog):
     write()
     text, watched = run(monkeypatch, tmp_path)
-    assert "### 1. Counting" in text
+    assert "{dropdown} 1. Counting" in text
     assert {Path(path).name for path in watched} == {"one.ipynb"} and len(watched) == 2
     assert caplog.records == []
     write(check=None)

@@ -303,11 +303,28 @@ def test_last_changed_copy_of_a_cell_counts(homework):
 def test_answers_are_found_without_their_marks(homework):
     for cell in homework.cells:
         if notebooks.grade_id(cell) == "elbo":
-            cell.metadata = nbformat.from_dict({})
+            cell.metadata, cell.id = nbformat.from_dict({}), "elsewhere"
     result, told = mended(homework)
     assert answers(result) == RIGHT
     assert told == ["The cell `elbo` had lost its mark and was found by its name."]
     assert sum("def elbo(" in cell.source for cell in result.cells) == 1
+
+
+def test_marks_are_put_back_by_the_ids_of_cells(homework):
+    for cell in homework.cells:
+        cell.metadata = nbformat.from_dict({})
+    result, told = mended(homework)
+    assert answers(result) == RIGHT
+    marks = sum(notebooks.grade_id(cell) is not None for cell in GIVEN.cells)
+    assert told == [f"{marks} cells had lost their marks and were known by their ids."]
+    assert [c.source for c in result.cells].count(RIGHT["elbo"]) == 1
+
+
+def test_own_cells_at_the_top_stay_there_once(homework):
+    homework.cells.insert(0, nbformat.v4.new_code_cell("import math"))
+    result, _ = mended(homework)
+    assert [cell.source for cell in result.cells].count("import math") == 1
+    assert result.cells[1].source == "import math"
 
 
 def test_changed_locks_are_undone_and_told(homework):
