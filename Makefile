@@ -70,7 +70,8 @@ grade-demo: env
 	$(BIN)/python coursework/demo.py
 
 test-coursework: env
-	$(BIN)/python -m pytest -m grading tests/test_grading.py
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadgroup -m grading \
+	    tests/test_grading.py
 
 bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py

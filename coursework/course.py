@@ -270,8 +270,8 @@ def attempt(course: Path, assignment: str, student: str) -> tuple[str, str | Non
 
     Returns:
         `"done"`, `"died"` (the kernel ended), `"slow"` (out of time, and not to be
-        interrupted) or `"failed"` (anything else), and the cell that was running. What nbgrader printed is in
-        the folder `logs`.
+        interrupted) or `"failed"` (anything else), and the cell that was running.
+        What nbgrader printed is in the folder `logs`.
     """
     log = course / "logs" / f"{assignment}-{student}.log"
     log.parent.mkdir(exist_ok=True)
@@ -457,9 +457,9 @@ def grade(
 def export(course: Path, target: Path) -> None:
     """Write a table for a spreadsheet: a line per student and assignment.
 
-    Columns are who, the points of every task, how many are still to be marked by hand,
-    what was taken off for being late, the total and the maximum. The file begins with a byte order mark, by which spreadsheets
-    know that names are in UTF-8.
+    Columns are who, the points of every task, how many of them are still to be marked
+    by hand, what was taken off for being late, the total and the maximum. The file
+    begins with a byte order mark, by which spreadsheets know that names are in UTF-8.
 
     Args:
         course: Folder of the course.
