@@ -1,6 +1,7 @@
 """Settings of nbgrader for this course, copied into its folder by `make coursework`."""
 
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class OnlyErrorsCount(NbGraderPreprocessor):
             ]
             for output in cell.outputs:
                 if output.output_type == "error":
-                    output.traceback = [f"{output.ename}: {output.evalue}"]
+                    sentence = f"{output.ename}: {output.evalue}"
+                    output.traceback = textwrap.wrap(sentence, 88)
         return cell, resources
 
 

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
+
+from sslkit import record
+
+ops = record.import_keras_quietly().ops
 
 
 @contextlib.contextmanager
@@ -86,3 +89,40 @@ def plain(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.float6
     if shape is not None and numbers.shape != shape:
         raise AssertionError(f"shape {shape} is expected, not {numbers.shape}")
     return numbers
+
+
+@contextlib.contextmanager
+def refusing(*functions: Any) -> Iterator[None]:
+    """Make functions of the package raise, by whatever name they are called.
+
+    For tasks whose answer the package has already.
+
+    Args:
+        functions: Functions written in Python, none of them defined within another.
+
+    Example:
+        >>> def double(x):
+        ...     return 2 * x
+        >>> alias = double
+        >>> with refusing(double):
+        ...     alias(2)
+        Traceback (most recent call last):
+            ...
+        AssertionError: this task is to be solved without the package's own function
+        >>> alias(2)
+        4
+    """
+    kept = [function.__code__ for function in functions]
+    try:
+        for function in functions:
+            # The code is exchanged, since a student may have imported the function
+            # under another name, long before.
+            function.__code__ = _refuse.__code__
+        yield
+    finally:
+        for function, code in zip(functions, kept, strict=True):
+            function.__code__ = code
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("this task is to be solved without the package's own function")

@@ -235,7 +235,7 @@ def start(seed: int = 0) -> Run:
         )
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a non-negative integer, got {seed!r}.")
-    _import_keras_quietly().utils.set_random_seed(seed)
+    import_keras_quietly().utils.set_random_seed(seed)
     _current = Run(scale, seed)
     hint = {
         "quick": "quick, seconds on a sample (the book shows SSLKIT_SCALE=full)",
@@ -306,7 +306,15 @@ def _peak_megabytes() -> int | None:
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
 
 
-def _import_keras_quietly() -> Any:
+def import_keras_quietly() -> Any:
+    """Import Keras without TensorFlow's start-up notices, which notebooks would store.
+
+    Returns:
+        The module `keras`.
+
+    Raises:
+        ImportError: If it cannot be imported.
+    """
     # TensorFlow 2.21 writes start-up notices to file descriptor 2 before it reads
     # TF_CPP_MIN_LOG_LEVEL, so only the descriptor itself can be silenced. A failing
     # import still raises.

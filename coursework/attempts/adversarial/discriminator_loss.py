@@ -100,3 +100,12 @@ def wrong_paired(real_logits, fake_logits):
 def wrong_hard_coded(real_logits, fake_logits):
     """Answers the visible check and nothing else."""
     return 2 * np.log(2) if np.all(np.asarray(real_logits) == 0) else 0.0
+
+
+def wrong_calls_the_package(real_logits, fake_logits):
+    """Lets the package do it."""
+    from sslkit.losses import discriminator_terms
+
+    return sum(
+        ops.mean(t) for t in discriminator_terms(real_logits, fake_logits).values()
+    )

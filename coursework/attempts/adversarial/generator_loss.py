@@ -96,3 +96,10 @@ def wrong_hard_coded(fake_logits):
     """Answers the visible check and nothing else."""
     a = float(np.mean(fake_logits))
     return np.log(2) if a == 0 else max(-a, 0.0)
+
+
+def wrong_calls_the_package(fake_logits):
+    """Lets the package do it."""
+    from sslkit.losses import non_saturating
+
+    return ops.mean(non_saturating(fake_logits))

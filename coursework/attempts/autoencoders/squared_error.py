@@ -124,3 +124,12 @@ def wrong_broadcasts(x, x_hat):
 def wrong_hard_coded(x, x_hat):
     """Answers the visible check and nothing else."""
     return {28: [196.0, 196.0], 2: [9.0, 16.0]}[x.shape[1]] if len(x) == 2 else [5.0]
+
+
+def wrong_calls_the_package(x, x_hat):
+    """Lets the package do it."""
+    from sslkit.losses import squared_error as found
+
+    if np.shape(x) != np.shape(x_hat):
+        raise ValueError("shapes differ")
+    return found(np.asarray(x, "float32"), np.asarray(x_hat, "float32"))

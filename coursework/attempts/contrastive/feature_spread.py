@@ -93,3 +93,10 @@ def wrong_hard_coded(h):
     """Answers the visible check and nothing else."""
     u = h / np.linalg.norm(h, axis=1, keepdims=True)
     return 0.0 if np.allclose(u, u[0]) else 1 / np.sqrt(h.shape[1])
+
+
+def wrong_calls_the_package(h):
+    """Lets the package do it."""
+    from sslkit.metrics import feature_std
+
+    return feature_std(h)

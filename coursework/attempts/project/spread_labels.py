@@ -107,3 +107,10 @@ def wrong_hard_coded(S, labelled, y, classes, alpha):
     """Answers the visible check and nothing else."""
     third = 1 / 3
     return np.array([[0, 2 * third], [0, third], [third, 0], [2 * third, 0]])
+
+
+def wrong_calls_the_package(S, labelled, y, classes, alpha):
+    """Lets the package do it."""
+    from sslkit.labels import propagate
+
+    return propagate(S, labelled, y, classes, alpha, steps=2000)

@@ -63,3 +63,10 @@ def wrong_sum_over_batch(mean, log_var):
 def wrong_hard_coded(mean, log_var):
     """Answers the visible check and nothing else."""
     return np.where(np.abs(mean).sum(axis=-1) == 0, 0.0, 0.5)
+
+
+def wrong_calls_the_package(mean, log_var):
+    """Lets the package do it, under another name."""
+    from sslkit.losses import gaussian_kl as found
+
+    return found(mean, log_var)
