@@ -11,7 +11,7 @@ import argparse
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,21 +237,23 @@ def hand_in(folder: Path, members: dict[str, Member], year: int) -> None:
     course.unpack(folder, ASSIGNMENT, archive)
 
 
-def run(folder: Path, students: int, year: int = 2026) -> list[str]:
+def run(
+    folder: Path, group: Sequence[Member], year: int = 2026
+) -> tuple[list[course.Graded], list[str]]:
     """Release, collect, grade, write feedback, export.
 
     Args:
         folder: Folder of the course; it is emptied first.
-        students: Size of the class; beyond `CLASS`, its members come again.
+        group: The class. Its members get the numbers 1001, 1002, ...
         year: Year of the release.
 
     Returns:
-        What is not as expected, in sentences.
+        How the grading of each submission went, and what is not as expected, in
+        sentences.
     """
     shutil.rmtree(folder, ignore_errors=True)
     course.release(folder, year, assignments=(ASSIGNMENT,))
-    chosen = [CLASS[i % len(CLASS)] for i in range(students)]
-    members = {str(1001 + i): member for i, member in enumerate(chosen)}
+    members = {str(1001 + i): member for i, member in enumerate(group)}
     course.enrol(folder, {s: (m.last, m.first) for s, m in members.items()})
     hand_in(folder, members, year)
     began = time.perf_counter()
@@ -267,12 +269,14 @@ def run(folder: Path, students: int, year: int = 2026) -> list[str]:
             wrong.append(f"{member.last}: {earned:g} points, not {member.expected:g}")
         if member.told not in " ".join(result.told):
             wrong.append(f"{member.last}: was not told {member.told!r}")
+        if result.suspicious != (member.told == "kept the checks"):
+            wrong.append(f"{member.last}: suspicious is {result.suspicious}")
         feedback = folder / "feedback" / result.student / ASSIGNMENT
         if not (feedback / f"{ASSIGNMENT}.html").exists():
             wrong.append(f"{member.last}: has no feedback")
-    if len(results) != students:
-        wrong.append(f"{len(results)} submissions instead of {students}")
-    return wrong
+    if len(results) != len(group):
+        wrong.append(f"{len(results)} submissions instead of {len(group)}")
+    return results, wrong
 
 
 def main() -> None:
@@ -281,7 +285,8 @@ def main() -> None:
     parser.add_argument("--course", type=Path, default=DEFAULT)
     parser.add_argument("--students", type=int, default=len(CLASS))
     told = parser.parse_args()
-    wrong = run(told.course.resolve(), told.students)
+    group = [CLASS[i % len(CLASS)] for i in range(told.students)]
+    _, wrong = run(told.course.resolve(), group)
     if wrong:
         raise SystemExit("\n".join(wrong))
 

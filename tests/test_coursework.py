@@ -387,6 +387,22 @@ def test_quarantine_takes_out_one_answer_or_all(homework):
     assert [n for n in RIGHT if answers(every)[n] != RIGHT[n]] == code
 
 
+@pytest.mark.parametrize(
+    ("names", "text", "told"),
+    [
+        (["variational.ipynb", "other.ipynb"], "variational.ipynb", ""),
+        (["variational (1).ipynb"], "variational (1).ipynb", "was called variational"),
+        (["notes.txt"], "", "No notebook was handed in."),
+    ],
+)
+def test_a_notebook_of_another_name_is_found(tmp_path, names, text, told):
+    for name in names:
+        (tmp_path / name).write_text(name, "utf-8")
+    found, sentences = course.handed_in(tmp_path, "variational")
+    assert found == text
+    assert told in "".join(sentences) and bool(told) == bool(sentences)
+
+
 # Checks that students see -----------------------------------------------------------
 
 
