@@ -363,6 +363,8 @@ def grade_one(course: Path, assignment: str, student: str) -> Graded:
             outcome, cell = "tampered", None
             result.suspicious = True
         if outcome == "failed":
+            if result.suspicious:  # Twice is no accident.
+                break
             result.suspicious = True
             result.told.append("nbgrader could not grade this: see logs/.")
             continue
