@@ -125,7 +125,9 @@ def test_the_numbers_of_one_year_fail_in_the_next(assignment):
         for name in numbers:
             old = plain(spaces[1][name]()).tolist()
             code = f"def {name}():\n    return {old!r}"
-            earned, _, _ = notebooks.run(notebooks.answered(now, name, code))
+            notebook = notebooks.answered(now, name, code)
+            notebook.cells = [c for c in notebook.cells if not is_test_of(c, "encode")]
+            earned, _, _ = notebooks.run(notebook)
             assert earned[f"check_{name}"] == 0, (year, name, old)
 
 
