@@ -439,7 +439,11 @@ def grade(
         and "points" in cell.metadata.nbgrader
     )
     for student in students or found:
-        result = grade_one(course, assignment, student)
+        try:
+            result = grade_one(course, assignment, student)
+        except Exception as error:  # One submission never stops the others.
+            reason = f"It could not be graded: {type(error).__name__}: {error}"
+            result = Graded(student, told=[reason], suspicious=True)
         results.append(result)
         look = " LOOK AT THIS ONE." if result.suspicious else ""
         print(

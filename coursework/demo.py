@@ -132,6 +132,15 @@ def unmarked(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
+def from_colab(notebook: NotebookNode) -> NotebookNode:
+    """Save as Colab does, without ids, and with a cell of the student's own."""
+    notebook.cells.append(nbformat.v4.new_code_cell("import math"))
+    for cell in notebook.cells:
+        cell.pop("id")
+    notebook.nbformat_minor = 0
+    return notebook
+
+
 def untouched(notebook: NotebookNode) -> NotebookNode:
     """Take the answers away again."""
     for cell in notebook.cells:
@@ -183,6 +192,7 @@ CLASS = [
     Member("Icarus", "D.", answer("elbo", DIES), 12, "ended Python itself"),
     Member("Fermat", "Pierre", without("elbo"), 12, "was missing: no answer"),
     Member("Echo", "N.", doubled, 16, "was there 2 times"),
+    Member("Cloud", "J.", from_colab, 16),
     Member("Lethe", "R.", unmarked, 16, "were known by their ids"),
     Member(
         "Torn", "P.", lambda n: nbformat.writes(n)[:4000], 0, "not a notebook that can"

@@ -33,7 +33,8 @@ def mended(text: str, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
     notebook = nbformat.from_dict(release)
     try:
         with warnings.catch_warnings(action="ignore"):  # Copied cells share an id.
-            handed_in = nbformat.reads(text, as_version=4)
+            # Colab saves an older format, whose cells have no ids.
+            handed_in = nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
             nbformat.validate(handed_in)
     except Exception as error:  # nbformat raises many things at a broken file.
         reason = str(error).splitlines()[0][:200] or type(error).__name__
@@ -58,7 +59,6 @@ def mended(text: str, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
             told.extend(repair)
         elif name and cell.metadata.nbgrader.locked:
             told.extend(changed_lock(cell, handed_in))
-        if name and cell.metadata.nbgrader.locked:
             if cell.metadata.nbgrader.grade:
                 again = nbformat.v4.new_code_cell("\n".join(given), id=f"before-{name}")
                 cells.append(again)

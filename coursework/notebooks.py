@@ -4,7 +4,7 @@ An assignment lies in `source/<name>/<name>.ipynb`, with solutions and hidden te
 Names join its cells: the answer to a task is the cell `kl`, which defines the function
 `kl`, and its test is the cell `check_kl`.
 
-`marks` runs the code cells in this process, as nbgrader would run them in a kernel: a
+`run` executes the code cells in this process, as nbgrader would run them in a kernel: a
 test that raises gets nothing, one that does not gets its points. That takes a second
 where a kernel takes ten, so that every attempt in `attempts/` can be marked in a test.
 """

@@ -330,6 +330,51 @@ def test_own_cells_at_the_top_stay_there_once(homework):
     assert result.cells[1].source == "import math"
 
 
+def test_cells_without_ids_are_taken_as_they_are(homework):
+    """As Colab saves them: the marks are there, and ids are not."""
+    homework.cells.insert(0, nbformat.v4.new_code_cell("import math"))
+    for cell in homework.cells:
+        del cell["id"]
+    homework.nbformat_minor = 0
+    result, told = mended(homework)
+    assert told == [] and answers(result) == RIGHT
+    assert [cell.source for cell in result.cells].count("import math") == 1
+
+
+def test_one_submission_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    (tmp_path / "release" / "variational").mkdir(parents=True)
+    nbformat.write(GIVEN, tmp_path / "release" / "variational" / "variational.ipynb")
+    for student in ("ada", "ben"):
+        (tmp_path / "submitted" / student / "variational").mkdir(parents=True)
+
+    def grade_one(folder, assignment, student):
+        if student == "ada":
+            raise OSError("disk full")
+        return course.Graded(student, {"check_elbo": 4.0})
+
+    monkeypatch.setattr(course, "grade_one", grade_one)
+    monkeypatch.setattr(course, "nbgrader", lambda *_: None)
+    ada, ben = course.grade(tmp_path, "variational")
+    assert ada.suspicious and "OSError: disk full" in ada.told[0]
+    assert sum(ben.earned.values()) == 4
+    assert "LOOK AT THIS ONE" in capsys.readouterr().out
+
+
+def test_pages_tell_the_limits_of_the_code():
+    pages = notebooks.COURSEWORK.parent / "chapters" / "teaching"
+    servers = (pages / "servers.md").read_text("utf-8")
+    seconds, memory = course.SECONDS, course.GIGABYTES
+    config = (notebooks.COURSEWORK / "nbgrader_config.py").read_text("utf-8")
+    cell = int(re.search(r"Execute\.timeout = (\d+)", config)[1])
+    assert f"| one cell | {cell} s |" in servers
+    assert f"| one submission, by the clock | {seconds} s |" in servers
+    assert f"| processor time of one process | {2 * seconds} s |" in servers
+    assert f"| memory that a process may ask for | {memory} GB |" in servers
+    unusual = (pages / "assignments.md").read_text("utf-8")
+    for limit in (f"after {cell} s", f"more than {seconds} s", f"than {memory} GB"):
+        assert limit in unusual
+
+
 def test_changed_locks_are_undone_and_told(homework):
     cell_of(homework, "setup").source += "\nimport scipy"
     cell_of(homework, "check_elbo").source = "pass"
