@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,26 @@ def unpack(course: Path, assignment: str, archive: Path) -> None:
     nbgrader(course, "zip_collect", assignment, "--force")
     found = set(submissions(course, assignment))
     print(f"{assignment}: {len(found)} submissions, {len(found - before)} of them new")
+    for name in left_out(archive, found):
+        print(f"    NOT COLLECTED: {name}")
+
+
+def left_out(archive: Path, students: Iterable[str]) -> list[str]:
+    """List the folders of a zip file that belong to none of the students.
+
+    nbgrader passes over what has another name than it expects, without a word.
+
+    Args:
+        archive: The zip file.
+        students: Who was collected.
+
+    Returns:
+        Names of folders and loose files, in order.
+    """
+    with zipfile.ZipFile(archive) as packed:
+        names = {name.split("/")[0] for name in packed.namelist()}
+    known = tuple(f"_{student}_" for student in students)
+    return sorted(name for name in names if not any(part in name for part in known))
 
 
 # Grading ---------------------------------------------------------------------------

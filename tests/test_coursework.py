@@ -6,6 +6,7 @@ Cells run in this process here; `test_grading.py` sends notebooks through nbgrad
 import ast
 import contextlib
 import re
+import zipfile
 
 import nbformat
 import numpy as np
@@ -339,6 +340,19 @@ def test_cells_without_ids_are_taken_as_they_are(homework):
     result, told = mended(homework)
     assert told == [] and answers(result) == RIGHT
     assert [cell.source for cell in result.cells].count("import math") == 1
+
+
+def test_what_was_not_collected_is_told(tmp_path):
+    archive = tmp_path / "moodle.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in (
+            "Ada_1815_assignsubmission_file/a.ipynb",
+            "Ben/b.ipynb",
+            "c.ipynb",
+        ):
+            packed.writestr(name, "")
+    assert course.left_out(archive, ["1815"]) == ["Ben", "c.ipynb"]
+    assert course.left_out(archive, ["181"])[0].startswith("Ada")
 
 
 def test_one_submission_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
