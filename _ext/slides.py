@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import maths
 import nbformat
-import offline
 import yaml
 from docutils import nodes
 from nbconvert import SlidesExporter
@@ -658,9 +658,10 @@ class Pictures:
 
     def address(self, png: bytes) -> str:
         """Address of a picture as seen from a deck; writes it if the book has none."""
-        name = hashlib.sha256(png).hexdigest() + ".png"
-        if (self.output.parent / "_images" / name).exists():
-            return f"../_images/{name}"
+        digest = hashlib.sha256(png).hexdigest()
+        if (self.output.parent / "_images" / f"{digest}.webp").exists():
+            return f"../_images/{digest}.webp"
+        name = f"{digest}.png"
         (self.output / "pictures").mkdir(parents=True, exist_ok=True)
         (self.output / "pictures" / name).write_bytes(png)
         return f"pictures/{name}"
@@ -682,14 +683,14 @@ def deck_cells(slides: Sequence[Sequence[Slide]], pictures: Pictures) -> list[An
     return cells
 
 
-def render(title: str, cells: Sequence[Any], mathjax: str) -> str:
+def render(title: str, cells: Sequence[Any]) -> str:
     """Have nbconvert write a deck."""
     notebook = nbformat.v4.new_notebook(cells=list(cells))
     notebook.metadata["title"] = title
     exporter = SlidesExporter(
         raw_template=(HERE / "slides.html.j2").read_text("utf-8"),
         exclude_anchor_links=True,
-        mathjax_url=mathjax,
+        mathjax_url="mathjax/tex-chtml.js",
     )
     text, _ = exporter.from_notebook_node(notebook)
     # Sections of different notebooks have the same names.
@@ -772,16 +773,12 @@ def make_slides(output: Path = OUTPUT, root: Path = ROOT) -> list[Path]:
     """
     output.mkdir(parents=True, exist_ok=True)
     copy_reveal(output)
-    if (output.parent / "_static" / "mathjax" / "tex-chtml.js").exists():
-        mathjax = "../_static/mathjax/tex-chtml.js"
-    else:
-        offline.copy_parts(output / "mathjax")
-        mathjax = "mathjax/tex-chtml.js"
+    maths.copy_parts(output / "mathjax")
     files = []
     for folder, caption, names in parts(root):
         cells = make_deck(root, caption, names, output)
         files.append(output / f"{folder}.html")
-        files[-1].write_text(render(caption, cells, mathjax), "utf-8")
+        files[-1].write_text(render(caption, cells), "utf-8")
     return files
 
 
@@ -817,7 +814,7 @@ def write_decks(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("decks", Decks)
-    # After `offline`, whose copy of MathJax the decks use.
+    # After `weight`, whose pictures the decks use.
     app.connect("build-finished", write_decks, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 

@@ -21,7 +21,6 @@ pytest.importorskip("jupyter_book")
 
 import docstrings  # noqa: E402
 import docutils.core  # noqa: E402
-import offline  # noqa: E402
 import pictures  # noqa: E402
 import provenance  # noqa: E402
 import results  # noqa: E402
@@ -515,33 +514,6 @@ def test_fields_of_named_tuples_are_left_out():
 
     assert skip(Spread.mean) is True
     assert skip(raw_pixels) is None
-
-
-# --- mathematics without a network ------------------------------------------------
-
-
-def built(tmp_path, builder="html", exception=None):
-    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format=builder))
-    offline.copy_mathjax(app, exception)
-    return sorted(p.name for p in tmp_path.rglob("*") if p.is_file())
-
-
-def test_mathjax_is_copied_with_its_fonts(tmp_path):
-    files = built(tmp_path)
-    assert (tmp_path / "_static" / CONFIG["sphinx"]["config"]["mathjax_path"]).exists()
-    assert "MathJax_Main-Regular.woff" in files
-    assert built(tmp_path) == files  # a second build finds them there
-
-
-def test_mathjax_is_not_copied_where_nothing_reads_it(tmp_path):
-    assert built(tmp_path, builder="latex") == []
-    assert built(tmp_path, exception=ValueError("build failed")) == []
-
-
-def test_missing_mathjax_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(offline.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ModuleNotFoundError, match="sphinx-mathjax-offline is missing"):
-        built(tmp_path)
 
 
 def test_stored_pictures_come_in_order_with_their_alternatives():
