@@ -17,6 +17,8 @@ RETURNS = re.compile(r"^( *Returns:\n +)(?=\S)", re.MULTILINE)
 INLINE = re.compile(
     r"(?P<kept>``.+?``|:[\w:]+:`[^`]+`)|`(?P<code>[^`]+)`|\$(?P<formula>[^$]+)\$"
 )
+# The arguments of a long signature, as Sphinx writes them: definitions without terms.
+PARAMETERS = re.compile(r'<dl>\n((?:<dd><em class="sig-param">.*?</dd>\n)+)</dl>')
 
 
 def to_rst(text: str) -> str:
@@ -73,8 +75,24 @@ def skip_tuple_fields(
     return True if generated else None
 
 
+def plain_signatures(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Make lines of arguments plain lines, which no screen reader announces as a list."""
+    if context.get("body"):
+        context["body"] = PARAMETERS.sub(
+            lambda found: (
+                found[1]
+                .replace("<dd>", '<span class="sig-line">')
+                .replace("</dd>", "</span>")
+            ),
+            context["body"],
+        )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     # Before napoleon, which has the default priority of 500 and needs the indentation.
     app.connect("autodoc-process-docstring", translate, priority=400)
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("html-page-context", plain_signatures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,3 +10,26 @@
     page.dataset.theme = onScreen;
   });
 })();
+
+// From a folder, a browser does not let the search read the pages that it found: it shows
+// their titles alone.
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
+
+// A formula that is too wide scrolls; whoever has no mouse stops at it with the Tab key and
+// moves it with the arrow keys.
+(() => {
+  const stops = () => {
+    const boxes = ".bd-article div.math, .bd-article p:has(> .math)";
+    for (const box of document.querySelectorAll(boxes)) {
+      if (box.scrollWidth > box.clientWidth) {
+        box.tabIndex = 0;
+      } else {
+        box.removeAttribute("tabindex");
+      }
+    }
+  };
+  addEventListener("load", stops);
+  addEventListener("resize", stops);
+})();

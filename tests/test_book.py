@@ -516,6 +516,18 @@ def test_fields_of_named_tuples_are_left_out():
     assert skip(raw_pixels) is None
 
 
+def test_arguments_on_lines_of_their_own_are_no_list_of_definitions():
+    line = '<dd><em class="sig-param"><span class="n">{}</span></em>, </dd>\n'
+    other = "<dl>\n<dt>term</dt><dd>words</dd>\n</dl>"
+    arguments = f"<dl>\n{line.format('a')}{line.format('b')}</dl>"
+    context = {"body": f'<dt class="sig">f({arguments})</dt>{other}'}
+    docstrings.plain_signatures(None, "", "", context, None)
+    signature, rest = context["body"].split("</dt>", 1)
+    assert signature.count('<span class="sig-line">') == 2
+    assert not re.search("</?d[dl]>", signature) and rest == other
+    docstrings.plain_signatures(None, "", "", {}, None)  # a page without a text
+
+
 def test_stored_pictures_come_in_order_with_their_alternatives():
     def picture(content, alt):
         data = {"image/png": base64.b64encode(content).decode()}
