@@ -78,7 +78,7 @@ def skip_tuple_fields(
 def plain_signatures(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Make lines of arguments plain lines, which no screen reader announces as a list."""
+    """Make lines of arguments plain lines, which are not announced as a list."""
     if context.get("body"):
         context["body"] = PARAMETERS.sub(
             lambda found: (
