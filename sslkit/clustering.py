@@ -195,7 +195,7 @@ def mutual_information(p_a: Any, p_b: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="sslkit")
 class Prototypes(keras.layers.Layer):
-    r"""Cosine of each example to each of $K$ learned directions.
+    r"""Cosine of each example to each of $K$ learnt directions.
 
     $$s_k = \frac{c_k^\top z}{\lVert c_k \rVert \, \lVert z \rVert}$$
 

@@ -267,7 +267,7 @@ def patch_decoder(
 ) -> keras.Model:
     """Light transformer from vectors with gaps to all patches of a 28 x 28 image.
 
-    Gaps get one and the same learned vector, the *mask token*, and the vector of
+    Gaps get one and the same learnt vector, the *mask token*, and the vector of
     their place. arXiv 2111.06377, section 3.
 
     Args:
