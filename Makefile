@@ -11,6 +11,8 @@
 #                          of the package
 #   make grade-demo        a made-up class: collect, grade, feedback, table of grades
 #   make test-coursework   whole gradings in kernels, which make test leaves out
+#   make test-colab        every notebook with the versions that Colab has, about an hour;
+#                          needs python3.12
 #   make bench             time the package against plain Keras and other recipes
 #
 # Another interpreter: make PYTHON=python3.12 book
@@ -28,7 +30,7 @@ QUIET ?= -q
 PARALLEL = -n 2 --dist loadfile
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: env book slides test lab run coursework grade-demo test-coursework bench lock clean
+.PHONY: env book slides test lab run coursework grade-demo test-coursework test-colab bench lock clean
 
 env: .venv/ready
 
@@ -72,6 +74,10 @@ grade-demo: env
 test-coursework: env
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadgroup -m grading \
 	    tests/test_grading.py
+
+test-colab: env
+	python3.12 -c ""  # Without it pytest would skip them all.
+	$(ONE_THREAD) $(BIN)/python -m pytest -m colab tests/test_launch.py
 
 bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import launch
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -28,18 +29,22 @@ CELL_TIMEOUT = 1800
 
 
 def code_sha256(notebook: Any) -> str:
-    """Digest of all code cells, which changes when any of them is edited."""
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    """Digest of the code cells, which changes when any of them is edited.
+
+    The cell that installs the package is left out: it decides no figure, and does
+    nothing where outputs are stored, so that they stay current when it is edited.
+    """
+    sources = [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and not launch.tagged(cell)
+    ]
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def course_notebooks() -> list[Path]:
     """All notebooks of the course, the template included, in a stable order."""
-    return sorted(
-        path
-        for path in (ROOT / "chapters").rglob("*.ipynb")
-        if ".ipynb_checkpoints" not in path.parts
-    )
+    return launch.notebooks(ROOT)
 
 
 def execute(path: Path, scale: str) -> Any:

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "_ext"))
 
+import launch  # noqa: E402
 import run_notebooks  # noqa: E402
 
 from sslkit.record import format_value  # noqa: E402
@@ -106,6 +107,23 @@ def add_output(cell, kind, **fields):
 def test_each_fault_of_a_notebook_is_noticed(change, complaint):
     assert problems(sound_notebook()) == []
     assert complaint in " ".join(spoil(change))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_first_code_cell_is_the_one_that_installs_the_package(path):
+    notebook = launch.read(path)
+    assert notebook == launch.refreshed(notebook), "python _ext/launch.py refresh"
+
+
+def test_only_the_cell_that_installs_the_package_may_change_unnoticed():
+    notebook = sound_notebook()
+    digest = run_notebooks.code_sha256(notebook)
+    notebook = nbformat.from_dict(launch.refreshed(notebook))
+    assert [launch.tagged(cell) for cell in notebook.cells] == [False, True]
+    notebook.cells[1].source = "import sslkit"
+    assert run_notebooks.code_sha256(notebook) == digest
+    notebook.cells[1].metadata.tags = ["remove-cell"]
+    assert run_notebooks.code_sha256(notebook) != digest
 
 
 def test_results_file_holds_what_the_notebooks_hold_and_nothing_else():

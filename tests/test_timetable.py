@@ -70,7 +70,7 @@ def test_what_a_notebook_names_as_needed_is_what_it_comes_after(lesson):
 def test_totals_are_sums_and_stand_in_the_last_row_of_each_table():
     page = timetable.page(COURSE)
     tables = re.findall(r"^## (.+)\n\n\| note.*\n.*\n((?:\|.*\n)+)", page, re.MULTILINE)
-    assert len(tables) == 6
+    assert len(tables) == 7
     whole = sum(timetable.minutes_by_part(COURSE).values())
     assert f"All {len(COURSE)} notebooks take {timetable.hours(whole)}" in page
     for part, rows in tables:

@@ -8,12 +8,12 @@
 
   // --- The changes: those of sslkit.contrastive.digit_views ----------------------------
 
-  // What the sliders set: values of no change, limits, and how far training went.
+  // What the sliders set, how far they go, and how far training went.
   const SLIDERS = [
-    { key: "degrees", name: "Turn", unit: "°", none: 0, limit: [-90, 90], trained: [-20, 20], step: 1 },
-    { key: "right", name: "Shift right", unit: " px", none: 0, limit: [-10, 10], trained: [-3, 3], step: 0.5 },
-    { key: "down", name: "Shift down", unit: " px", none: 0, limit: [-10, 10], trained: [-3, 3], step: 0.5 },
-    { key: "size", name: "Size", unit: "×", none: 1, limit: [0.4, 1.8], trained: [0.75, 1.25], step: 0.05 },
+    { key: "degrees", name: "Turn", unit: "°", limit: [-90, 90], trained: [-20, 20], step: 1 },
+    { key: "right", name: "Shift right", unit: " px", limit: [-10, 10], trained: [-3, 3], step: 0.5 },
+    { key: "down", name: "Shift down", unit: " px", limit: [-10, 10], trained: [-3, 3], step: 0.5 },
+    { key: "size", name: "Size", unit: "×", limit: [0.4, 1.8], trained: [0.75, 1.25], step: 0.05 },
   ];
   const GRID = 5; // points of the bend along each axis
 
