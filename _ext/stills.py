@@ -22,9 +22,12 @@ import live_pages  # noqa: E402
 
 STILLS = live_pages.ROOT / "_static" / "live" / "still"
 WIDTH = 1280  # of the window, in pixels
-# There is nothing to press in a picture.
-HIDE = """.live :is(button, input, select, label, .live-bar, p:has(+ .live-digits)) {
-    display: none;
+# There is nothing to press in a picture. The legend of `gan` is made of labels, and the
+# patches of `mask` are buttons.
+HIDE = """.live :is(button:not(.mask-patch), input, select, .live-bar, .views-sliders,
+    label:not(.gan-legend label), .gan-legend label:has(input:not(:checked)),
+    p:has(+ .live-digits)) {
+    display: none !important;
 }"""
 
 

@@ -4,7 +4,7 @@
 
 builds a page for each figure, opens it in Chromium without a window, counts the frames
 of four seconds in which the figure plays by itself, and of four in which the mouse is
-dragged over its first canvas. 60 is the most that a browser shows.
+dragged over its plane, its patches or its first slider. 60 is the most that a browser shows.
 """
 
 import argparse
@@ -27,6 +27,8 @@ import live  # noqa: E402
 import live_pages  # noqa: E402
 
 SECONDS = 4
+# What is dragged over where it is not the first canvas: patches, and a slider.
+DRAGGED = {"mask": ".mask-patches", "views": "input[type=range]"}
 SIZES = {"wide page": (1280, 900), "phone": (390, 844)}
 RECORD = """() => {
     window.times = [];
@@ -41,8 +43,11 @@ def wait(page: Page) -> None:
 
 
 def drag(page: Page) -> None:
-    """Drag the mouse in circles over the first canvas for as long as is measured."""
-    box = page.locator(".live canvas").first.bounding_box()
+    """Drag the mouse in circles over a figure for as long as is measured."""
+    name = page.locator("figure.live").get_attribute("data-live") or ""
+    place = page.locator(f".live {DRAGGED.get(name, 'canvas')}").first
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     radius = min(box["width"], box["height"]) / 3
@@ -100,7 +105,6 @@ def main(names: list[str]) -> None:
                 "figure.live canvas, .live-stage"
             ).first.scroll_into_view_if_needed()
             page.wait_for_selector("figure.live[data-running]")
-            page.locator(".live canvas").first.scroll_into_view_if_needed()
             for state, work in {"untouched": wait, "dragged": drag}.items():
                 rate, slow, busy = measure(page, work)
                 print(
