@@ -2,6 +2,8 @@
 # requirements.txt; nothing else on the machine is touched.
 #
 #   make book              render the book to _build/html, from stored outputs
+#   make pdf               the book as one PDF, in _build/html/downloads; needs Chromium
+#   make offline           book, notebooks and package as one archive, in the same folder
 #   make slides            the slides alone, to _build/html/slides; make book has them too
 #   make test              unit tests, doctests, lint, and every notebook at quick scale
 #   make lab               open JupyterLab
@@ -30,7 +32,7 @@ QUIET ?= -q
 PARALLEL = -n 2 --dist loadfile
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: env book slides test lab run coursework grade-demo test-coursework test-colab bench lock clean
+.PHONY: env book pdf offline slides test lab run coursework grade-demo test-coursework test-colab bench lock clean
 
 env: .venv/ready
 
@@ -45,6 +47,12 @@ env: .venv/ready
 book: env
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book is at _build/html/index.html"
+
+pdf: book
+	$(BIN)/python _ext/pdf.py
+
+offline: book
+	$(BIN)/python _ext/archive.py
 
 slides: env
 	$(BIN)/python _ext/slides.py

@@ -116,6 +116,12 @@ def lighten_pictures(page: str, pictures: dict[str, dict[str, Any]]) -> str:
         count += 1
         return re.sub(r"\s*/?>$", f' {sizes} decoding="async"{when} />', tag)
 
+    # A picture that is shown smaller than it is links to itself.
+    page = re.sub(
+        r'(<a\b[^>]*\bhref="[^"]*_images/([^"/]+))\.png"',
+        lambda link: f'{link[1]}.webp"' if f"{link[2]}.png" in pictures else link[0],
+        page,
+    )
     return re.sub(
         r'<img\b[^>]*\bsrc="[^"]*_images/(?P<name>[^"/]+)\.png"[^>]*>', change, page
     )

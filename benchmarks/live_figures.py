@@ -4,7 +4,8 @@
 
 builds a page for each figure, opens it in Chromium without a window, counts the frames
 of four seconds in which the figure plays by itself, and of four in which the mouse is
-dragged over its plane, its patches or its first slider. 60 is the most that a browser shows.
+dragged over its plane, its patches or its first slider. 60 is the most that a browser
+shows.
 """
 
 import argparse

@@ -165,7 +165,9 @@ def test_pages_show_the_pictures_with_their_sizes_and_later_ones_late(pictures):
     text = weight.lighten_pictures(
         '<img alt="A chart." src="../_images/chart.png"/>'
         '<img alt="Digits." class="x" src="../_images/grid.png" />'
-        '<img alt="Logo" src="_static/logo.svg"/>',
+        '<img alt="Logo" src="_static/logo.svg"/>'
+        '<a class="image-reference" href="../_images/grid.png">large</a>'
+        '<a href="../_images/other.png">another</a>',
         known,
     )
     first, second, other = re.findall("<img[^>]*>", text)
@@ -174,6 +176,8 @@ def test_pages_show_the_pictures_with_their_sizes_and_later_ones_late(pictures):
     assert "lazy" not in first and 'loading="lazy"' in second
     assert 'class="x"' in second and 'src="../_images/grid.webp"' in second
     assert other == '<img alt="Logo" src="_static/logo.svg"/>'
+    links = re.findall('href="([^"]*)"', text)
+    assert links == ["../_images/grid.webp", "../_images/other.png"]
     assert weight.lighten_pictures(text, known) == text
 
 
