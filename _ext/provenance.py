@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 MISSING = "How the outputs of this notebook were made is not recorded."
 
 
-class Line(nodes.paragraph):
-    """Paragraph that stays out of the page's description for search engines."""
+class Line(nodes.General, nodes.Element):
+    """A line that only the page shows: its text is an attribute.
 
-    def astext(self) -> str:
-        """Return no text: the description quotes the introduction instead."""
-        return ""
+    Descriptions for search engines quote the first text of a page, which shall be the
+    introduction.
+    """
 
 
 def duration(seconds: float) -> str:
@@ -89,19 +89,18 @@ def add_line(app: Sphinx, doctree: nodes.document) -> None:
         )
     title = next(doctree.findall(nodes.title), None)
     if title is not None:
-        line = Line("", text, classes=["provenance"] + ["missing"] * (made is None))
+        classes = ["provenance"] + ["missing"] * (made is None)
+        line = Line("", words=text, classes=classes)
         title.parent.insert(title.parent.index(title) + 1, line)
 
 
 def visit_line(self: HTML5Translator, node: Line) -> None:
-    self.body.append(self.starttag(node, "p", "", role="note"))
-
-
-def depart_line(self: HTML5Translator, node: Line) -> None:
-    self.body.append("</p>\n")
+    text = self.encode(node["words"])
+    self.body.append(self.starttag(node, "p", "", role="note") + text + "</p>\n")
+    raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.add_node(Line, html=(visit_line, depart_line))
+    app.add_node(Line, html=(visit_line, None))
     app.connect("doctree-read", add_line)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
