@@ -332,7 +332,9 @@ def test_cell_asks_pip_for_this_version_and_to_keep_all_others(run_cell):
     assert printed.startswith("sslkit 0") and printed.count("\n") == 1
     assert "no GPU" in printed and "Change runtime type" in printed
     kept = dict(line.split("==") for line in constraints)
-    assert normalised(kept) == installed(sys.executable)  # which asks pip
+    # Which asks pip. Other tests may have imported what setuptools brings for itself,
+    # which is then found, too.
+    assert installed(sys.executable).items() <= normalised(kept).items()
 
 
 def test_cell_names_the_gpu(run_cell):
