@@ -222,6 +222,11 @@ def drop_unused(page: str) -> str:
     return start + head_end + body
 
 
+def drop_old_roles(page: str) -> str:
+    """Take out a role that WAI-ARIA has given up, and the theme's parts still write."""
+    return page.replace(' role="doc-biblioentry"', "")
+
+
 # --- the book ---------------------------------------------------------------------
 
 
@@ -236,7 +241,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         if {"_static", "slides"} & set(path.relative_to(output).parts):
             continue
         before = path.read_text("utf-8")
-        after = drop_unused(draw_icons(lighten_pictures(before, pictures), drawings))
+        after = draw_icons(lighten_pictures(before, pictures), drawings)
+        after = drop_old_roles(drop_unused(after))
         if after != before:
             path.write_text(after, "utf-8")
     trim_font(output / "_static")

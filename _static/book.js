@@ -21,8 +21,8 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 // moves it with the arrow keys.
 (() => {
   const stops = () => {
-    const boxes = ".bd-article div.math, .bd-article p:has(> .math)";
-    for (const box of document.querySelectorAll(boxes)) {
+    const boxes = ":is(div.math, mjx-container[display], p:has(> .math))";
+    for (const box of document.querySelectorAll(`.bd-article ${boxes}`)) {
       if (box.scrollWidth > box.clientWidth) {
         box.tabIndex = 0;
       } else {

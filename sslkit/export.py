@@ -306,6 +306,7 @@ def _weights(layer: Any) -> Written:
     return {**written, "bias": _bytes(_round(bias[0]))} if bias else written
 
 
+# Layers that do nothing in a trained model.
 IDLE = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
@@ -313,8 +314,8 @@ IDLE = (
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
-"""Layers that do nothing in a trained model."""
 
+# How to describe each layer that a page can compute.
 KINDS: dict[type, Callable[[Any], Written]] = {
     keras.layers.Activation: lambda each: {"type": "activation", **_activation(each)},
     keras.layers.Add: lambda _: {"type": "add"},
@@ -334,7 +335,6 @@ KINDS: dict[type, Callable[[Any], Written]] = {
     keras.layers.Reshape: _reshape,
     Positions: _positions,
 }
-"""How to describe each layer that a page can compute."""
 
 
 def _numbers(variable: Any) -> NDArray[np.float32]:

@@ -14,51 +14,31 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "coursework"))
 
 import quizzes  # noqa: E402
 
-browser = pytest.importorskip("test_browser")
-home, tab = browser.home, browser.tab  # fixtures
+chromium = pytest.importorskip("chromium")
 
 QUIZZES = quizzes.load_all()
 PAGE = "chapters/{}/quiz.html"
-MISSING = [q.part for q in QUIZZES if PAGE.format(q.part) not in browser.PAGES]
+MISSING = [q.part for q in QUIZZES if PAGE.format(q.part) not in chromium.PAGES]
 
 pytestmark = [
-    *(
-        [browser.pytestmark]
-        if isinstance(browser.pytestmark, pytest.MarkDecorator)
-        else []
-    ),
+    chromium.needs_book,
     pytest.mark.skipif(bool(MISSING), reason=f"no page for {', '.join(MISSING)}"),
 ]
 EACH = pytest.mark.parametrize("quiz", QUIZZES, ids=lambda quiz: quiz.part)
-
-KEYS = {"Tab": (9, ""), " ": (32, " "), "Enter": (13, "\r"), "ArrowDown": (40, "")}
-
-
-def press(tab, key):
-    code, text = KEYS[key]
-    given = {"key": key, "code": "Space" if key == " " else key}
-    tab.ask(
-        "Input.dispatchKeyEvent",
-        type="keyDown",
-        windowsVirtualKeyCode=code,
-        text=text,
-        **given,
-    )
-    tab.ask("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=code, **given)
 
 
 def walk_to(tab, selector, steps=400):
     """Press Tab until the focus is on an element."""
     for _ in range(steps):
-        if tab.run(f"document.activeElement.matches({selector!r})"):
+        if tab.run("to => document.activeElement.matches(to)", selector):
             return
-        press(tab, "Tab")
+        tab.page.keyboard.press("Tab")
     raise AssertionError(f"Tab does not reach {selector}")
 
 
 def text(tab, selector):
     """Text of an element as it is displayed, formulas left out."""
-    return tab.run(f"document.querySelector({selector!r})?.innerText.trim()")
+    return tab.page.locator(selector).first.inner_text().strip()
 
 
 def words(markdown):
@@ -79,8 +59,7 @@ def open_quiz(tab, address, part, width=1280):
 
 def names_of(tab, role):
     """Names that a screen reader speaks for the elements of a role."""
-    tab.ask("Accessibility.enable")
-    tree = tab.ask("Accessibility.getFullAXTree")["nodes"]
+    tree = tab.protocol("Accessibility.getFullAXTree")["nodes"]
     return [
         node.get("name", {}).get("value", "").strip()
         for node in tree
@@ -99,15 +78,15 @@ def test_a_quiz_is_taken_by_keyboard_alone(tab, home, quiz):
     (right,) = [i for i, answer in enumerate(asked.answers) if answer.right]
     wrong = (right + 1) % len(asked.answers)
     walk_to(tab, f"{form} input")
-    press(tab, " ")
+    tab.page.keyboard.press("Space")
     at = 0
     for target, count in ((wrong, 0), (right, 1), (wrong, 0)):
         while at != target:
-            press(tab, "ArrowDown")  # from the last answer to the first
+            tab.page.keyboard.press("ArrowDown")  # from the last answer to the first
             at = (at + 1) % len(asked.answers)
         assert text(tab, f"{form} .quiz-status") == ""
         walk_to(tab, f"{form} button")
-        press(tab, "Enter")
+        tab.page.keyboard.press("Enter")
         said = text(tab, f"{form} .quiz-status")
         answer = asked.answers[target]
         assert said.startswith("Right: " if answer.right else "Wrong: ")
@@ -117,7 +96,7 @@ def test_a_quiz_is_taken_by_keyboard_alone(tab, home, quiz):
         assert text(tab, ".quiz-count") == f"{count} of {total} right"
         tab.run(f"document.querySelector('{form} input:checked').focus()")
     walk_to(tab, ".quiz-again")
-    press(tab, " ")
+    tab.page.keyboard.press("Space")
     assert text(tab, f"{form} .quiz-status") == ""
     assert tab.run("document.querySelectorAll('.quiz input:checked').length") == 0
     assert tab.run("document.activeElement.matches('.quiz form:first-of-type input')")
@@ -125,7 +104,7 @@ def test_a_quiz_is_taken_by_keyboard_alone(tab, home, quiz):
 
 
 @EACH
-def test_the_answers_of_the_data_are_right_and_others_are_not(tab, home, quiz):
+def test_by_mouse_the_answers_of_the_data_are_right_and_others_are_not(tab, home, quiz):
     open_quiz(tab, home, quiz.part)
     choose = """(right) => [...document.querySelectorAll('.quiz form')].forEach(
         (form, i) => {
@@ -139,15 +118,19 @@ def test_the_answers_of_the_data_are_right_and_others_are_not(tab, home, quiz):
         for question in quiz.questions
     ]
     total = len(right)
-    tab.run(f"({choose})({right})")
-    assert text(tab, ".quiz-count") == f"{total} of {total} right"
+    for number, holds in enumerate(right, start=1):
+        form = tab.page.locator(f".quiz form:nth-of-type({number})")
+        for place in holds:
+            form.locator("label").nth(place).click()
+        form.locator("button").click()
+        assert text(tab, ".quiz-count") == f"{number} of {total} right"
     others = [
         [k for k in range(len(question.answers)) if k not in holds][:1]
         for question, holds in zip(quiz.questions, right, strict=True)
     ]
-    tab.run(f"({choose})({others})")
+    tab.run(choose, others)
     assert text(tab, ".quiz-count") == f"0 of {total} right"
-    tab.run(f"({choose})({[[] for _ in right]})")
+    tab.run(choose, [[] for _ in right])
     assert text(tab, ".quiz-status") == "Choose an answer first."
 
 
@@ -252,13 +235,12 @@ def test_a_phone_has_room_for_a_finger(tab, home, quiz):
         "document.querySelectorAll('.quiz form button').forEach(b => b.click())"
     )
     assert tab.run("document.querySelectorAll('.quiz-status li').length") > 5
-    assert tab.run(browser.TOO_WIDE) == ""
+    assert tab.run(chromium.TOO_WIDE) == ""
 
 
 def test_a_quiz_works_from_a_folder_without_a_network(tab):
-    folder = browser.SITE.as_uri() + "/"
-    down = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    tab.ask("Network.emulateNetworkConditions", offline=True, **down)
+    folder = chromium.SITE.as_uri() + "/"
+    tab.page.context.set_offline(True)
     open_quiz(tab, folder, "mathematics")
     tab.run("document.querySelector('.quiz form input').click()")
     tab.run("document.querySelector('.quiz form button').click()")
@@ -266,37 +248,43 @@ def test_a_quiz_works_from_a_folder_without_a_network(tab):
     # The formula in what is said has been set.
     assert tab.run("document.querySelectorAll('.quiz-status mjx-container').length") > 0
     assert tab.complaints(folder) == []
-    up = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    tab.ask("Network.emulateNetworkConditions", offline=False, **up)
+    tab.page.context.set_offline(False)
 
 
-def test_without_scripts_the_answers_are_there_and_no_button_is(tab, home):
-    tab.look(1280, "light")
-    tab.ask("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        tab.events.clear()
-        tab.ask("Page.navigate", url=home + PAGE.format("mnist"))
-        while not any(method == "Page.loadEventFired" for method, _ in tab.events):
-            tab.receive()
-        assert tab.run("document.querySelector('.quiz form button').offsetHeight") == 0
-        assert tab.run("document.querySelector('.quiz-bar').offsetHeight") == 0
-        assert tab.run("document.querySelector('.quiz summary').offsetHeight") > 20
-        tab.run("document.querySelector('.quiz details').open = true")
-        (quiz,) = [quiz for quiz in QUIZZES if quiz.part == "mnist"]
-        said = text(tab, ".quiz-key")
-        for question in quiz.questions:
-            for answer in question.answers:
-                assert words(answer.feedback) in said
-    finally:
-        tab.ask("Emulation.setScriptExecutionDisabled", value=False)
+def test_a_quiz_is_taken_by_touch(browser, home):
+    context = browser.new_context(has_touch=True, is_mobile=True)
+    tab = chromium.Tab(context.new_page())
+    open_quiz(tab, home, "mnist", 390)
+    (quiz,) = [quiz for quiz in QUIZZES if quiz.part == "mnist"]
+    form = tab.page.locator(".quiz form").first
+    (right,) = [i for i, a in enumerate(quiz.questions[0].answers) if a.right]
+    form.locator("label").nth(right).tap()
+    form.locator("button").tap()
+    assert text(tab, ".quiz-status").startswith("Right: ")
+    assert text(tab, ".quiz-count") == f"1 of {len(quiz.questions)} right"
+    assert tab.complaints(home) == []
+    context.close()
+
+
+def test_without_scripts_the_answers_are_there_and_no_button_is(browser, home):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(home + PAGE.format("mnist"))
+    assert not page.locator(".quiz form button").first.is_visible()
+    assert not page.locator(".quiz-bar").is_visible()
+    page.locator(".quiz summary").click()
+    said = page.locator(".quiz-key").inner_text()
+    (quiz,) = [quiz for quiz in QUIZZES if quiz.part == "mnist"]
+    for question in quiz.questions:
+        for answer in question.answers:
+            assert words(answer.feedback) in said
+    context.close()
 
 
 def test_on_paper_the_answers_are_unfolded_and_buttons_are_gone(tab, home):
     open_quiz(tab, home, "mnist")
-    tab.ask("Emulation.setEmulatedMedia", media="print")
-    try:
-        assert tab.run("document.querySelector('.quiz-key').offsetHeight") > 500
-        assert tab.run("document.querySelector('.quiz form button').offsetHeight") == 0
-        assert tab.run("document.querySelector('.quiz-bar').offsetHeight") == 0
-    finally:
-        tab.ask("Emulation.setEmulatedMedia", media="")
+    tab.page.emulate_media(media="print")
+    assert tab.run("document.querySelector('.quiz-key').offsetHeight") > 500
+    assert tab.run("document.querySelector('.quiz form button').offsetHeight") == 0
+    assert tab.run("document.querySelector('.quiz-bar').offsetHeight") == 0
+    tab.page.emulate_media(media="screen")

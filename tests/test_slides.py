@@ -21,8 +21,7 @@ pytest.importorskip("jupyter_book")
 
 import slides  # noqa: E402
 
-# Whole decks in a browser; the machinery is that of the book's own test.
-from test_browser import CHROMIUM, serve, tab  # noqa: E402, F401
+chromium = pytest.importorskip("chromium")
 
 PARTS = slides.parts(ROOT)
 NOTEBOOKS = [name for _, _, names in PARTS for name in names]
@@ -297,6 +296,7 @@ def test_a_part_is_a_folder_of_notebooks():
         "mnist",
         "beyond",
         "future",
+        "appendix",
     ]
     assert len(NOTEBOOKS) == len(set(NOTEBOOKS))
 
@@ -328,35 +328,38 @@ def test_a_deck_names_no_foreign_address_and_nothing_that_is_missing(decks, part
     assert not re.search(r"<img(?![^>]*alt=\"[^\"]{20,})", text)
 
 
-def test_beside_a_book_the_decks_use_its_files(tmp_path):
-    (tmp_path / "_static" / "mathjax").mkdir(parents=True)
-    (tmp_path / "_static" / "mathjax" / "tex-chtml.js").touch()
+def test_beside_a_book_the_decks_use_its_pictures(tmp_path):
     picture = png(10, 10)
     pictures = slides.Pictures(tmp_path / "slides")
     alone = pictures.address(picture)
     assert (tmp_path / "slides" / alone).read_bytes() == picture
     (tmp_path / "_images").mkdir()
-    (tmp_path / "_images" / Path(alone).name).touch()
-    assert pictures.address(picture) == f"../_images/{Path(alone).name}"
-    (deck, *_) = slides.make_slides(tmp_path / "slides")
-    assert 'src="../_static/mathjax/tex-chtml.js"' in deck.read_text("utf-8")
-    assert not (tmp_path / "slides" / "mathjax").exists()
+    beside = Path(alone).with_suffix(".webp").name
+    (tmp_path / "_images" / beside).touch()
+    assert pictures.address(picture) == f"../_images/{beside}"
 
 
 # --- in a browser -----------------------------------------------------------------
 
-browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 SMALLEST = 20
-# Goes through all slides and lists what is wrong with each. Lengths are pixels of the
-# slide, whatever size it has on the screen.
+# Shows all slides at once, one upon the other, so that they are laid out once, and
+# lists what is wrong with each. Lengths are pixels of the slide, whatever its size on
+# the screen.
 LOOK = """
 (async () => {
   await window.ready;
+  const style = document.createElement("style");
+  style.textContent = `.reveal .slides section {
+    display: block !important; transform: none !important; visibility: visible; }
+    /* Only spoken. */
+    mjx-assistive-mml { display: none !important; }`;
+  document.head.append(style);
+  document.body.getBoundingClientRect();  // begins to load fonts that only now are used
+  await document.fonts.ready;
+  fitFormulas();
   const found = [];
   for (const section of Reveal.getSlides()) {
     const {h, v} = Reveal.getIndices(section);
-    Reveal.slide(h, v);
-    await new Promise(requestAnimationFrame);
     const slide = section.querySelector(".slide");
     const scale = Reveal.getScale();
     const say = text => found.push(`#/${h}/${v} ${text}`);
@@ -400,27 +403,21 @@ LOOK = """
 """.replace("LEAST", str(SMALLEST))
 
 
-def look(tab, address):  # noqa: F811
-    tab.ask(
-        "Emulation.setDeviceMetricsOverride",
-        width=1280,
-        height=720,
-        deviceScaleFactor=1,
-        mobile=False,
-    )
+def look(tab, address):
+    tab.page.set_viewport_size({"width": 1280, "height": 720})
     tab.open(address)
     return tab.run(LOOK)
 
 
-@browser
+@chromium.needs_chromium
 @pytest.mark.parametrize("part", [folder for folder, _, _ in PARTS])
-def test_every_slide_fits_and_has_notes(tab, decks, part):  # noqa: F811
-    with serve(decks[part].parent) as home:
+def test_every_slide_fits_and_has_notes(tab, decks, part):
+    with chromium.serve(decks[part].parent) as home:
         assert look(tab, f"{home}{part}.html") == []
         assert tab.complaints(home) == []
 
 
-@browser
+@chromium.needs_chromium
 @pytest.mark.parametrize(
     ("slide", "complaint"),
     [
@@ -436,46 +433,63 @@ def test_every_slide_fits_and_has_notes(tab, decks, part):  # noqa: F811
         ),
     ],
 )
-def test_each_fault_of_a_slide_is_noticed(tab, tmp_path, slide, complaint):  # noqa: F811
+def test_each_fault_of_a_slide_is_noticed(tab, tmp_path, slide, complaint):
     slides.copy_reveal(tmp_path)
-    slides.offline.copy_parts(tmp_path / "mathjax")
+    slides.maths.copy_parts(tmp_path / "mathjax")
     slide.notes = slide.notes or ["Words that the speaker says."]
     for name, stack in (("good", made()), ("bad", [slide])):
         cells = slides.deck_cells([stack], slides.Pictures(tmp_path))
-        text = slides.render(name, cells, "mathjax/tex-chtml.js")
+        text = slides.render(name, cells)
         (tmp_path / f"{name}.html").write_text(text, "utf-8")
-    with serve(tmp_path) as home:
+    with chromium.serve(tmp_path) as home:
         assert look(tab, home + "good.html") == []
         assert complaint in " ".join(look(tab, home + "bad.html"))
 
 
-@browser
-def test_the_window_of_the_speaker_works_from_a_folder(tab, decks):  # noqa: F811
-    look_at = decks["mathematics"].as_uri() + "#/1/1"
-    tab.open(look_at)
+@chromium.needs_chromium
+def test_a_wide_formula_is_set_smaller_when_its_slide_comes(tab, tmp_path):
+    slides.copy_reveal(tmp_path)
+    slides.maths.copy_parts(tmp_path / "mathjax")
+    wide = slides.Slide(
+        "Wide", [slides.Item("math", f"$${'a + ' * 50}b$$")], notes=["W"]
+    )
+    # Far from the first slide, or it would be laid out with it.
+    cells = slides.deck_cells([*[made()] * 5, [wide]], slides.Pictures(tmp_path))
+    (tmp_path / "wide.html").write_text(slides.render("wide", cells), "utf-8")
+    tab.open((tmp_path / "wide.html").as_uri())
     tab.run("window.ready.then(() => 1)")
-    tab.ask(
-        "Runtime.evaluate",
-        expression="{const open = window.open; window.open = (...all) => "
-        "window.speaker = open(...all); Reveal.getPlugin('notes').open();}",
-        userGesture=True,
-    )
-    value = "speaker.document.querySelector('.speaker-controls-notes .value')"
-    assert tab.becomes(f"{value}?.innerHTML.length > 100", 20)
-    before = tab.run(f"{value}.textContent")
-    assert tab.becomes(f"{value}.querySelectorAll('math').length > 0")
+    size = "document.querySelector('div.math mjx-container').style.fontSize"
+    assert tab.run(size) == ""
+    tab.run("Reveal.slide(5, 0)")
+    assert tab.becomes(f"parseFloat({size}) < 99")
+
+
+@chromium.needs_chromium
+def test_the_window_of_the_speaker_works_from_a_folder(tab, decks):
+    tab.open(decks["mathematics"].as_uri() + "#/1/1")
+    tab.run("window.ready.then(() => 1)")
+    with tab.page.expect_popup() as opened:
+        tab.run("Reveal.getPlugin('notes').open()")
+    speaker = opened.value
+    notes = speaker.locator(".speaker-controls-notes .value")
+    notes.locator("math").first.wait_for(state="attached")
+    before = notes.text_content()
+    assert len(before) > 100
     tab.run("Reveal.slide(1, 2)")
-    assert tab.becomes(f"{value}.textContent != {json.dumps(before)}", 10)
-    tab.run("speaker.close()")
-
-
-@browser
-def test_a_deck_is_printed_with_a_page_for_each_slide(tab, decks):  # noqa: F811
-    tab.open(decks["beyond"].as_uri() + "?print-pdf")
-    count = tab.run(
-        "window.ready.then(() => document.querySelectorAll('div.slide').length)"
+    speaker.wait_for_function(
+        "before => document.querySelector('.speaker-controls-notes .value')"
+        ".textContent != before",
+        arg=before,
     )
-    assert tab.becomes(f"document.querySelectorAll('.pdf-page').length == {count}", 20)
-    printed = tab.ask("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
-    pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
-    assert len(pages) == count
+    speaker.close()
+
+
+@chromium.needs_chromium
+def test_a_deck_is_printed_with_a_page_for_each_slide(tab, decks):
+    count = len(
+        re.findall(r'<div class="slide[ "]', decks["beyond"].read_text("utf-8"))
+    )
+    tab.open(decks["beyond"].as_uri() + "?print-pdf")
+    assert tab.becomes(f"document.querySelectorAll('.pdf-page').length == {count}", 60)
+    printed = tab.page.pdf(prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == count
