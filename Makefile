@@ -82,7 +82,7 @@ grade-demo: env
 
 test-coursework: env
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadgroup -m grading \
-	    tests/test_grading.py
+	    tests/test_grading.py tests/test_coursework.py
 
 test-colab: env
 	python3.12 -c ""  # Without it pytest would skip them all.

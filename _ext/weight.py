@@ -222,9 +222,12 @@ def drop_unused(page: str) -> str:
     return start + head_end + body
 
 
-def drop_old_roles(page: str) -> str:
-    """Take out a role that WAI-ARIA has given up, and the theme's parts still write."""
-    return page.replace(' role="doc-biblioentry"', "")
+def plain_roles(page: str) -> str:
+    """Call entries of the bibliography what they are, items of a list.
+
+    The role that docutils writes was given up by WAI-ARIA.
+    """
+    return page.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
 # --- the book ---------------------------------------------------------------------
@@ -242,7 +245,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
             continue
         before = path.read_text("utf-8")
         after = draw_icons(lighten_pictures(before, pictures), drawings)
-        after = drop_old_roles(drop_unused(after))
+        after = plain_roles(drop_unused(after))
         if after != before:
             path.write_text(after, "utf-8")
     trim_font(output / "_static")

@@ -18,7 +18,7 @@ import pytest
 
 from sslkit import data, export, mae
 
-playwright = pytest.importorskip("playwright.sync_api")
+chromium = pytest.importorskip("chromium")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytest.importorskip("jupyter_book")
 
@@ -27,10 +27,6 @@ sys.path.insert(0, str(ROOT / "_ext"))
 
 import live_pages  # noqa: E402
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
 LIVE = ROOT / "_static" / "live"
 COMMITTED = [
     (file, name)
@@ -38,18 +34,8 @@ COMMITTED = [
     for name in json.loads(file.read_text("utf-8").split(", ", 1)[1][:-3])["models"]
 ]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+pytestmark = chromium.needs_chromium
 L = keras.layers
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
 
 
 # --- Layers and models --------------------------------------------------------------
@@ -213,7 +199,7 @@ def test_all_numbers_of_16_bits_are_read(bench, tmp_path):
 
 
 def test_inputs_of_a_wrong_length_are_refused(bench):
-    with pytest.raises(playwright.Error, match="cannot have 8 numbers"):
+    with pytest.raises(chromium.playwright.Error, match="cannot have 8 numbers"):
         run(bench, "layers", "dense_relu", [np.zeros((1, 8))])
 
 

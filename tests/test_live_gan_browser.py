@@ -21,15 +21,11 @@ from PIL import Image
 from sslkit import augment, contrastive, data, export, mae, networks
 from sslkit.gan import GAN
 
-playwright = pytest.importorskip("playwright.sync_api")
+chromium = pytest.importorskip("chromium")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 LIVE = Path(__file__).parent.parent / "_static" / "live"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+pytestmark = chromium.needs_chromium
 
 FIGURES = ("gan", "views", "mask")
 PAGE = """<!doctype html><html lang="en-GB" data-theme="{theme}"><meta charset="utf-8">
@@ -50,16 +46,6 @@ button, input, select {{ font: inherit }}
 <div class="live-stage"></div><figcaption>A caption.</figcaption></figure>
 <p style="height: 3000px">Text below.</p></main>
 <script src="live/nn.js"></script><script src="live/figures.js"></script></html>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
 
 
 def shaken(model):

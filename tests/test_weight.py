@@ -277,3 +277,8 @@ def test_scripts_wait_except_the_one_that_the_page_itself_speaks_to():
     assert '<script defer src="_static/book.js">' in text
     assert '<script src="_static/documentation_options.js?v=1">' in text
     assert weight.drop_unused(text) == text
+
+
+def test_entries_of_a_bibliography_are_items_of_a_list():
+    text = '<div role="list"><div role="doc-biblioentry">Book</div></div>'
+    assert weight.plain_roles(text) == text.replace("doc-biblioentry", "listitem")
