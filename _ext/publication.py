@@ -54,7 +54,14 @@ def configure(app: Sphinx, config: Config) -> None:
     config.html_baseurl = config.ogp_site_url = address
     config.sitemap_url_scheme = "{link}"
     config.notfound_urls_prefix = urlsplit(address).path
-    config.ogp_social_cards = {"line_color": "#d55e00", "site_url": False}
+    config.ogp_site_name = config.html_title or config.project
+    # The drawing of the cards reads no SVG, so there is a copy of the logo for it.
+    config.ogp_social_cards = {
+        "image": "_static/logo.png",
+        "image_mini": "_static/logo.png",
+        "line_color": "#d55e00",
+        "site_url": address.removeprefix("https://").rstrip("/"),
+    }
     # Without an address it could only complain.
     app.setup_extension("sphinx_sitemap")
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "_ext"))
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
 import publication  # noqa: E402
 
 
@@ -28,7 +29,7 @@ def test_address_of_the_book(repository, book):
 
 def configured(monkeypatch, repository):
     monkeypatch.setattr(publication.launch, "address", lambda: repository)
-    loaded, config = [], SimpleNamespace()
+    loaded, config = [], SimpleNamespace(html_title="Course", project="")
     publication.configure(SimpleNamespace(setup_extension=loaded.append), config)
     return config, loaded
 
@@ -38,7 +39,11 @@ def test_with_an_address_pages_name_theirs(monkeypatch):
     address = "https://owner.github.io/features/"
     assert config.html_baseurl == config.ogp_site_url == address
     assert config.notfound_urls_prefix == "/features/"
-    assert config.ogp_social_cards.get("enable", True)
+    assert config.ogp_site_name == "Course"
+    cards = config.ogp_social_cards
+    assert cards["site_url"] == "owner.github.io/features"
+    for name in ("image", "image_mini"):
+        assert (ROOT / cards[name]).read_bytes().startswith(b"\x89PNG")
     assert loaded == ["sphinx_sitemap"]
 
 
