@@ -18,7 +18,6 @@ import asyncio
 import importlib.util
 import io
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 import archive
+import browsers
 import jinja2
 import yaml
 from playwright import async_api as playwright
@@ -49,7 +49,6 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 HTML = ROOT / "_build" / "html"
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Nothing listens there: what the browser asks for is answered with files.
 HOME = "http://book/"
 TABS = 2
@@ -145,17 +144,6 @@ def pages(toc: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 # --- printing ---------------------------------------------------------------------
-
-
-def find_browser() -> str:
-    """Find Chromium on the path."""
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
-    raise FileNotFoundError(
-        "no browser that prints: install Chromium or Chrome, so that one of "
-        f"{', '.join(BROWSERS)} is on the path."
-    )
 
 
 def font_folders() -> list[Path]:
@@ -541,7 +529,7 @@ async def make(
     author = ", ".join(person["name"] for person in about["authors"])
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox"]
+            executable_path=browsers.find(), args=["--no-sandbox"]
         )
         printer = Printer(site, browser)
         body = await printer.print_all(names)

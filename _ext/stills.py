@@ -8,7 +8,6 @@ writes `_static/live/still/NAME.webp`. To be run after models or figures have ch
 
 import argparse
 import io
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import browsers  # noqa: E402
 import live_pages  # noqa: E402
 
 STILLS = live_pages.ROOT / "_static" / "live" / "still"
@@ -33,11 +33,10 @@ HIDE = """.live :is(button:not(.mask-patch), input, select, .live-bar, .views-sl
 
 def take(names: list[str]) -> None:
     """Take and store the pictures of these figures."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = live_pages.build(Path(folder), names)
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
+            executable_path=browsers.find(), args=["--no-sandbox"]
         )
         page = browser.new_page(
             viewport={"width": WIDTH, "height": 1000},

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydata_sphinx_theme
-from fontTools import subset
 from PIL import Image
 from sphinx.application import Sphinx
+from styles import THEME
 
 CHART = 0.75
 """A picture with more white than this share is a chart, not a grid of images."""
@@ -43,8 +42,6 @@ USES = {
     "fontawesome.js": "(?!)",
 }
 UNUSED = ("scripts/fontawesome.js*", "vendor/fontawesome/webfonts/fa-*", "**/*.map")
-THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
-FONT = THEME / "static" / "vendor" / "fontawesome" / "webfonts" / "fa-solid-900.ttf"
 ICON = re.compile(
     r'<(?P<tag>i|span) class="(?P<classes>(?:[^"]* )?fa-[a-z][^"]*)"(?P<more>[^>]*)>'
     r"</(?P=tag)>"
@@ -167,33 +164,6 @@ def draw_icons(page: str, drawings: dict[str, tuple[int, int, str]]) -> str:
     return ICON.sub(draw, page)
 
 
-def trim_font(static: Path) -> None:
-    """Leave in the theme's style and font of icons what the style itself shows.
-
-    Signs before notes and downloads are characters of Font Awesome. Its three fonts
-    have thousands more, and the style has a rule for each of them.
-    """
-    path = static / "styles" / "pydata-sphinx-theme.css"
-    css = path.read_text("utf-8")
-    css = re.sub(r"(?:\.fa-[a-z0-9-]+:before,?)+\{content:[^{}]*\}", "", css)
-    css = re.sub(r"@font-face\{[^{}]*Font Awesome[^{}]*\}", "", css)
-    fonts = static / "vendor" / "fontawesome" / "webfonts"
-    options = subset.Options(flavor="woff", layout_features=[], hinting=False)
-    with subset.load_font(FONT, options) as font:
-        chosen = subset.Subsetter(options)
-        # Private characters stand in the style as they are; the book's theme writes one
-        # as a number.
-        chosen.populate(text="".join(re.findall("[\ue000-\uf8ff]", css)) + "\uf107")
-        chosen.subset(font)
-        subset.save_font(font, fonts / "icons.woff", options)
-    css += (
-        "@font-face{font-family:Font Awesome\\ 6 Free;font-weight:900;"
-        "font-display:block;"
-        'src:url(../vendor/fontawesome/webfonts/icons.woff) format("woff")}'
-    )
-    path.write_text(css, "utf-8")
-
-
 # --- scripts and styles -----------------------------------------------------------
 
 
@@ -248,7 +218,6 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         after = plain_roles(drop_unused(after))
         if after != before:
             path.write_text(after, "utf-8")
-    trim_font(output / "_static")
     for pattern in UNUSED:
         for path in (output / "_static").glob(pattern):
             path.unlink()

@@ -20,16 +20,13 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 // A formula that is too wide scrolls; whoever has no mouse stops at it with the Tab key and
 // moves it with the arrow keys.
 (() => {
-  const stops = () => {
-    const boxes = ":is(div.math, mjx-container[display], p:has(> .math))";
-    for (const box of document.querySelectorAll(`.bd-article ${boxes}`)) {
-      if (box.scrollWidth > box.clientWidth) {
-        box.tabIndex = 0;
-      } else {
-        box.removeAttribute("tabindex");
-      }
+  const boxes = ":is(div.math, mjx-container[display], p:has(> .math))";
+  // Called once the sizes are known, and again when they change: a folded text opened.
+  const watch = new ResizeObserver((seen) => {
+    for (const { target } of seen) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
     }
-  };
-  addEventListener("load", stops);
-  addEventListener("resize", stops);
+  });
+  for (const box of document.querySelectorAll(`.bd-article ${boxes}`)) watch.observe(box);
 })();

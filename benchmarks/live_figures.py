@@ -12,7 +12,6 @@ import argparse
 import itertools
 import math
 import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_ext"))
 
+import browsers  # noqa: E402
 import live  # noqa: E402
 import live_pages  # noqa: E402
 
@@ -87,14 +87,13 @@ def measure(page: Page, work: Callable[[Page], None]) -> list[float]:
 
 
 def main(names: list[str]) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     print("| figure | size | | frames/s | slow frame, ms | processor, ms a frame |")
     print("|---|---|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = live_pages.build(Path(folder), names)
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
+            executable_path=browsers.find(), args=["--no-sandbox"]
         )
         for name, (size, (width, height)) in itertools.product(names, SIZES.items()):
             page = browser.new_page(

@@ -8,10 +8,14 @@ import contextlib
 import functools
 import http.server
 import shutil
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "_ext"))
+import browsers  # noqa: E402
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -22,10 +26,7 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if not {"_static", "slides"} & set(path.relative_to(SITE).parts[:-1])
 )
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
+CHROMIUM = next(filter(None, map(shutil.which, browsers.NAMES)), None)
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 needs_book = pytest.mark.skipif(
     not (PAGES and CHROMIUM), reason="no book in _build/html, or no Chromium"

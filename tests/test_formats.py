@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from chromium import needs_chromium
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "_ext"))
@@ -29,9 +30,6 @@ import archive  # noqa: E402
 import pdf  # noqa: E402
 
 SITE = ROOT / "_build" / "html"
-has_browser = pytest.mark.skipif(
-    not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="no Chromium"
-)
 has_book = pytest.mark.skipif(
     not (SITE / "index.html").exists(), reason="no book in _build/html"
 )
@@ -146,7 +144,7 @@ def test_pages_come_in_the_order_of_the_table_of_contents():
     assert [name for name, _ in pdf.pages(nested)] == ["x.html", "y.html", "z.html"]
 
 
-@has_browser
+@needs_chromium
 def test_sheets_stand_in_order_and_are_numbered(book):
     found = texts(book)
     begin = ["A small book", "Contents", "Front", "One", "Middle", "End"]
@@ -162,7 +160,7 @@ def test_sheets_stand_in_order_and_are_numbered(book):
     assert "A. Author, B. Author" in found[0]
 
 
-@has_browser
+@needs_chromium
 def test_contents_name_the_numbers_in_the_footers_and_lead_there(book):
     words = texts(book)[1]
     assert re.findall(r"(Front|One|Two) (\d)", words) == [
@@ -174,7 +172,7 @@ def test_contents_name_the_numbers_in_the_footers_and_lead_there(book):
     assert links(book, 1) == [2, 3, 6]
 
 
-@has_browser
+@needs_chromium
 def test_links_lead_to_their_place_within_the_file(book):
     assert links(book, 2) == [7, "https://example.org/x"]
     assert links(book, 4) == [3]
@@ -186,7 +184,7 @@ def test_links_lead_to_their_place_within_the_file(book):
     assert 0.75 * float(back.mediabox.height) < height < float(back.mediabox.height)
 
 
-@has_browser
+@needs_chromium
 def test_files_of_the_book_that_are_no_pages_are_linked_where_it_is_published(tmp_path):
     site = write(
         tmp_path / "html",
@@ -197,7 +195,7 @@ def test_files_of_the_book_that_are_no_pages_are_linked_where_it_is_published(tm
     assert links(reader, 3) == ["https://example.org/b/notes.txt", 4]
 
 
-@has_browser
+@needs_chromium
 def test_bookmarks_are_parts_pages_and_sections(book):
     def tree(items):
         found = []
@@ -217,7 +215,7 @@ def test_bookmarks_are_parts_pages_and_sections(book):
     ]
 
 
-@has_browser
+@needs_chromium
 def test_what_is_folded_or_late_is_printed_and_what_moves_is_not(book):
     words = " ".join(texts(book))
     assert "Folded words." in words
@@ -225,7 +223,7 @@ def test_what_is_folded_or_late_is_printed_and_what_moves_is_not(book):
     assert [len(sheet.images) for sheet in book.pages] == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
-@has_browser
+@needs_chromium
 def test_footers_do_not_cover_the_sheets_that_they_are_laid_over(book):
     for sheet in book.pages[2:]:
         content = sheet.get_contents().get_data()
@@ -235,7 +233,7 @@ def test_footers_do_not_cover_the_sheets_that_they_are_laid_over(book):
         assert not operators & {b"f", b"f*", b"F", b"B", b"b", b"sh", b"Do"}
 
 
-@has_browser
+@needs_chromium
 def test_the_file_says_what_it_is(book):
     assert book.metadata.title == "A small book"
     assert book.metadata.author == "A. Author, B. Author"
@@ -243,7 +241,7 @@ def test_the_file_says_what_it_is(book):
     assert book.root_object["/MarkInfo"]["/Marked"]
 
 
-@has_browser
+@needs_chromium
 def test_tags_of_each_sheet_are_its_own(book):
     root = book.root_object["/StructTreeRoot"]
     numbers = root["/ParentTree"]["/Nums"]
@@ -277,7 +275,7 @@ def test_tags_of_each_sheet_are_its_own(book):
             assert link["/S"] == "/Link" and link.indirect_reference in reached
 
 
-@has_browser
+@needs_chromium
 def test_headings_are_not_left_alone_at_the_foot_of_a_sheet(tmp_path):
     # Whatever the height above it, a heading stands on the sheet of its first words.
     places = "".join(
@@ -295,7 +293,7 @@ def test_headings_are_not_left_alone_at_the_foot_of_a_sheet(tmp_path):
     assert len(reader.pages) > 4 + 40
 
 
-@has_browser
+@needs_chromium
 def test_what_is_too_wide_for_a_sheet_becomes_smaller(tmp_path):
     cells = "".join(f"<td>column{i:02d}</td>" for i in range(40))
     site = write(tmp_path / "html", two=f"<table><tr>{cells}</tr></table>")
@@ -311,7 +309,7 @@ def test_what_is_too_wide_for_a_sheet_becomes_smaller(tmp_path):
     assert max(rights) < float(reader.pages[4].mediabox.width)
 
 
-@has_browser
+@needs_chromium
 def test_what_is_missing_is_named(tmp_path):
     site = write(tmp_path / "html", two='<img src="../gone.png" alt="">')
     with pytest.raises(FileNotFoundError, match=r"a/two.html wants .*gone\.png"):
@@ -324,16 +322,16 @@ def test_what_is_missing_is_named(tmp_path):
 def test_without_a_browser_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(FileNotFoundError, match="install Chromium"):
-        pdf.find_browser()
+        pdf.browsers.find()
 
 
-@has_browser
+@needs_chromium
 @has_book
 def test_formulas_are_printed_and_not_their_source():
     async def printed(name):
         async with pdf.playwright.async_playwright() as driver:
             browser = await driver.chromium.launch(
-                executable_path=pdf.find_browser(), args=["--no-sandbox"]
+                executable_path=pdf.browsers.find(), args=["--no-sandbox"]
             )
             printer = pdf.Printer(SITE, browser)
             return await printer.print(await printer.open(), name)

@@ -1,7 +1,9 @@
 """The directive of live figures, and how notebooks ask for one."""
 
 import json
+import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,6 +72,15 @@ def test_a_figure_is_complete(name):
     assert (LIVE / f"{name}.js").exists()
     assert (LIVE / "still" / f"{name}.webp").exists()
     assert (LIVE / "models" / f"{name}.js").exists() == about["models"]
+
+
+def test_models_are_those_that_the_notebook_wrote():
+    """Its stored output has their checksums."""
+    notebook = (ROOT / "chapters" / "appendix" / "live_models.ipynb").read_text("utf-8")
+    told = dict(re.findall(r"(\w+)\.js .{1,60}SHA-256 ([0-9a-f]{16})", notebook))
+    models = (LIVE / "models").glob("*.js")
+    digests = {path.stem: sha256(path.read_bytes()).hexdigest() for path in models}
+    assert told == {name: digest[:16] for name, digest in digests.items()}
 
 
 def test_the_configuration_lists_the_extension():

@@ -14,6 +14,7 @@ from PIL import Image
 EXT = Path(__file__).parent.parent / "_ext"
 sys.path.insert(0, str(EXT))
 import maths  # noqa: E402
+import styles  # noqa: E402
 import weight  # noqa: E402
 
 
@@ -186,7 +187,7 @@ def test_pages_show_the_pictures_with_their_sizes_and_later_ones_late(pictures):
 
 @pytest.fixture(scope="module")
 def drawings():
-    script = weight.THEME / "static" / "scripts" / "fontawesome.js"
+    script = styles.THEME / "static" / "scripts" / "fontawesome.js"
     return weight.icons(script.read_text("utf-8"))
 
 
@@ -196,7 +197,7 @@ def test_drawings_are_those_of_the_solid_font(drawings):
     from fontTools.svgLib.path import parse_path
     from fontTools.ttLib import TTFont
 
-    with TTFont(weight.FONT) as font:
+    with TTFont(styles.FONT) as font:
         glyphs, names = font.getGlyphSet(), font.getBestCmap()
         for name, sign in {"sun": 0xF185, "file": 0xF15B, "list": 0xF03A}.items():
             area, drawn = AreaPen(glyphs), AreaPen()
@@ -221,25 +222,6 @@ def test_icons_become_drawings_and_keep_what_the_theme_asks_for(drawings):
 def test_an_unknown_icon_is_an_error(drawings):
     with pytest.raises(KeyError, match="no-such-icon"):
         weight.draw_icons('<i class="fas fa-no-such-icon"></i>', drawings)
-
-
-def test_the_style_keeps_signs_and_loses_icons(tmp_path):
-    from fontTools.ttLib import TTFont
-
-    for part in ("styles/pydata-sphinx-theme.css",):
-        (tmp_path / part).parent.mkdir(parents=True)
-        (tmp_path / part).write_bytes((weight.THEME / "static" / part).read_bytes())
-    (tmp_path / "vendor/fontawesome/webfonts").mkdir(parents=True)
-    weight.trim_font(tmp_path)
-    css = (tmp_path / "styles/pydata-sphinx-theme.css").read_text("utf-8")
-    assert ".fa-ship" not in css and "--pst-icon-download" in css
-    assert re.findall(r"url\((\.\./vendor[^)]*)\)", css) == [
-        "../vendor/fontawesome/webfonts/icons.woff"
-    ]
-    with TTFont(tmp_path / "vendor/fontawesome/webfonts/icons.woff") as font:
-        signs = set(font.getBestCmap())
-    # Download, note, warning; and a ship is no longer there.
-    assert {0xF019, 0xF05A, 0xF071} <= signs and 0xF21A not in signs
 
 
 # --- scripts and styles -----------------------------------------------------------
