@@ -55,7 +55,9 @@ def rotate(images: Any, turns: Any) -> Any:
     turns = ops.reshape(turns, (-1, 1, 1))
     quarter = ops.flip(ops.swapaxes(images, 1, 2), axis=1)
     images = ops.where(turns % 2 == 1, quarter, images)
-    return ops.where(turns >= 2, ops.flip(images, (1, 2)), images)
+    # One axis at a time: older versions of Keras flip no more at once.
+    half = ops.flip(ops.flip(images, axis=1), axis=2)
+    return ops.where(turns >= 2, half, images)
 
 
 def cut(images: Any) -> Any:

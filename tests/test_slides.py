@@ -409,6 +409,30 @@ def look(tab, address):
     return tab.run(LOOK)
 
 
+AXE = """async (slide) => {
+  Reveal.slide(...slide);
+  const {violations} = await axe.run({
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+    resultTypes: ["violations"], preload: false});
+  return violations.flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html}`));
+}"""
+
+
+@chromium.needs_chromium
+@pytest.mark.parametrize("part", ["concepts", "mnist"])
+def test_slides_are_accessible(tab, decks, part):
+    """The title and a few more; all decks are made alike, and with many formulas axe
+    takes a minute."""
+    script = pytest.importorskip("axe_playwright_python.base").AXE_SCRIPT
+    with chromium.serve(decks[part].parent) as home:
+        tab.page.set_viewport_size({"width": 1280, "height": 720})
+        tab.open(f"{home}{part}.html")
+        tab.run("async () => { await window.ready; }")
+        tab.run(f"{script}; 0")
+        for slide in ([0, 0], [1, 0], [1, 1], [1, 2]):
+            assert tab.run(AXE, slide) == []
+
+
 @chromium.needs_chromium
 @pytest.mark.parametrize("part", [folder for folder, _, _ in PARTS])
 def test_every_slide_fits_and_has_notes(tab, decks, part):
