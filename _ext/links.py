@@ -21,7 +21,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "_build" / "linkcheck" / "output.json"
 BUILD = ["build", str(ROOT), "--builder", "custom", "--custom-builder", "linkcheck"]
-GONE = re.compile(r"^4(?:04|10) |NameResolutionError|Name or service not known")
+# A name that cannot be resolved for the moment may be our own network's fault.
+GONE = re.compile(
+    r"^4(?:04|10) |NameResolutionError(?!.*Temporary)|Name or service not known"
+)
 
 
 def read(text: str) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ Tests, `benchmarks/live_figures.py` and `stills.py` open them; the book does not
 them.
 """
 
-import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -24,8 +23,6 @@ def build(folder: Path, names: list[str]) -> Path:
         The folder with `NAME.html`, and with the scripts and models, copied, in
         `_static/live`.
     """
-    if str(ROOT / "_ext") not in sys.path:
-        sys.path.insert(0, str(ROOT / "_ext"))
     source, out = folder / "source", folder / "html"
     source.mkdir()
     (source / "_static").symlink_to(ROOT / "_static", target_is_directory=True)

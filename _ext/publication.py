@@ -53,6 +53,8 @@ def configure(app: Sphinx, config: Config) -> None:
         return
     config.html_baseurl = config.ogp_site_url = address
     config.sitemap_url_scheme = "{link}"
+    # Nobody looks for these.
+    config.sitemap_excludes = ["404.html", "search.html"]
     config.notfound_urls_prefix = urlsplit(address).path
     config.ogp_site_name = config.html_title or config.project
     # The drawing of the cards reads no SVG, so there is a copy of the logo for it.

@@ -136,7 +136,7 @@ def describe(model: keras.Model) -> Written:
             f"model {model.name!r} must be built: begin it with a keras.Input."
         )
     layers: list[Written] = []
-    for each in model.inputs:
+    for each in getattr(model, "inputs", ()):  # classes of models need not have any
         layers.append({"type": "input", "from": [], "shape": list(each.shape[1:])})
     _append(model, list(range(len(layers))), layers)
     return {"layers": layers}
@@ -159,7 +159,7 @@ def _append(layer: Any, sources: list[int], layers: list[Written]) -> int:
 
 
 def _append_graph(model: Any, sources: list[int], layers: list[Written]) -> int:
-    config = model.get_config()
+    config = model.get_config() if hasattr(model, "inputs") else {}
     if "input_layers" not in config:
         raise _refusal(model, "pass its networks, which are Sequential or functional")
     # One input or output is written without the list around it.
@@ -177,8 +177,9 @@ def _append_graph(model: Any, sources: list[int], layers: list[Written]) -> int:
         if len(entry["inbound_nodes"]) != 1:
             raise _refusal(model, f"it calls its layer {entry['name']!r} several times")
         (node,) = entry["inbound_nodes"]
-        if node["kwargs"].get("use_causal_mask"):
-            raise _refusal(model, "attention must look at all places")
+        if any(node["kwargs"].values()):  # such as causal masks, or a key by its name
+            why = "with inputs alone, in order"
+            raise _refusal(model, f"it must call its layer {entry['name']!r} {why}")
         inputs = [places[source] for source in _sources(node)]
         places[entry["name"]] = _append(parts[entry["name"]], inputs, layers)
     return places[names[1][0]]
@@ -203,8 +204,6 @@ def _convolution(layer: Any) -> Written:
     _check(layer, data_format="channels_last", dilation_rate=(1, 1))
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
     _check(layer, **({"output_padding": None} if transposed else {"groups": 1}))
-    if layer.padding not in ("same", "valid"):
-        raise _refusal(layer, "its padding must be 'same' or 'valid'")
     return {
         "type": "conv_transpose" if transposed else "conv",
         "strides": list(layer.strides),
@@ -223,16 +222,21 @@ def _batch_norm(layer: Any) -> Written:
     shift = -_numbers(layer.moving_mean) * scale
     if layer.center:
         shift = shift + _numbers(layer.beta)
-    return {"type": "scale", "scale": _bytes(scale), "shift": _bytes(shift)}
+    return {"type": "scale", **_affine(scale, shift)}
 
 
 def _layer_norm(layer: Any) -> Written:
     if layer.axis not in (-1, [-1]):
         raise _refusal(layer, "its axis must be -1")
     _check(layer, scale=True, center=True)
-    scale, shift = (_bytes(_numbers(each)) for each in (layer.gamma, layer.beta))
+    if getattr(layer, "rms_scaling", False):  # deprecated, so it may go
+        raise _refusal(layer, "its rms_scaling must be False")
     written = {"type": "layer_norm", "epsilon": layer.epsilon}
-    return {**written, "scale": scale, "shift": shift}
+    return {**written, **_affine(_numbers(layer.gamma), _numbers(layer.beta))}
+
+
+def _affine(scale: NDArray[Any], shift: NDArray[Any]) -> Written:
+    return {"scale": _bytes(_round(scale)), "shift": _bytes(_round(shift))}
 
 
 def _activation(layer: Any) -> Written:
@@ -248,6 +252,11 @@ def _relu(layer: Any) -> Written:
         _check(layer, max_value=None, threshold=0)
     slope = float(layer.negative_slope)
     return {"type": "activation", "activation": "leaky_relu", "slope": slope}
+
+
+def _flatten(layer: Any) -> Written:
+    _check(layer, data_format="channels_last")
+    return {"type": "reshape", "shape": [-1]}
 
 
 def _reshape(layer: Any) -> Written:
@@ -282,6 +291,8 @@ def _rescaling(layer: Any) -> Written:
 
 
 def _attention(layer: Any) -> Written:
+    if layer.get_config().get("sliding_window"):  # of newer versions of Keras
+        raise _refusal(layer, "attention must look at all places")
     weights = layer.get_weights()
     if len(weights) != 8:
         raise _refusal(layer, "it must have biases")
@@ -308,7 +319,6 @@ def _weights(layer: Any) -> Written:
 
 # Layers that do nothing in a trained model.
 IDLE = (
-    keras.layers.InputLayer,
     keras.layers.Dropout,
     keras.layers.SpatialDropout2D,
     keras.layers.GaussianDropout,
@@ -324,7 +334,7 @@ KINDS: dict[type, Callable[[Any], Written]] = {
     keras.layers.Conv2D: _convolution,
     keras.layers.Conv2DTranspose: _convolution,
     keras.layers.Dense: _dense,
-    keras.layers.Flatten: lambda _: {"type": "reshape", "shape": [-1]},
+    keras.layers.Flatten: _flatten,
     keras.layers.GlobalAveragePooling2D: _global_pool,
     keras.layers.LayerNormalization: _layer_norm,
     keras.layers.LeakyReLU: _relu,

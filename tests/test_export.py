@@ -4,15 +4,20 @@ That a page computes what Keras computes is tested in `test_live_browser.py`.
 """
 
 import base64
+import inspect
 import json
 import re
+import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from sslkit import export, mae, networks
 
+ROOT = Path(__file__).parent.parent
 L = keras.layers
 
 
@@ -49,8 +54,9 @@ def test_arrays_come_back(tmp_path):
         "vector": rng.normal(size=7).astype("float32"),
         "whole": np.arange(4),
     }
-    export.write(tmp_path / "new" / "some.js", "some", {}, arrays)
-    name, content = read(tmp_path / "new" / "some.js")
+    file = tmp_path / "two" / "new" / "some.js"
+    export.write(file, "some", {}, arrays)
+    name, content = read(file)
     assert name == "some" and content["models"] == {}
     for key, array in arrays.items():
         found = numbers(content["arrays"][key])
@@ -65,9 +71,10 @@ def test_a_file_is_one_line_of_ascii(tmp_path):
     assert text.isascii() and text.count("\n") == 1
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # the refusal says it all
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])
 def test_numbers_that_16_bits_cannot_hold_are_refused(tmp_path, value):
-    with pytest.raises(ValueError, match="finite and below 65,504"):
+    with pytest.raises(ValueError, match=r"finite and below 65,504 .* shape \(3,\)"):
         export.write(tmp_path / "a.js", "a", {}, {"x": np.full(3, value)})
     model = sequential((2,), L.Dense(3))
     model.set_weights([np.full((2, 3), value), np.zeros(3)])
@@ -76,11 +83,22 @@ def test_numbers_that_16_bits_cannot_hold_are_refused(tmp_path, value):
             function(model)
 
 
+@pytest.mark.parametrize("layer", [L.BatchNormalization, L.LayerNormalization])
+def test_normalisations_that_have_diverged_are_refused(layer):
+    model = sequential((3,), layer())
+    good = model.get_weights()
+    for i in range(len(good)):
+        bad = [w * np.nan if i == j else w for j, w in enumerate(good)]
+        model.set_weights(bad)
+        with pytest.raises(ValueError, match="must be finite"):
+            export.describe(model)
+
+
 @pytest.mark.parametrize(
     ("file", "name"), [("a.js", "b"), ("a.json", "a"), ("a-b.js", "a-b"), ("a", "a")]
 )
 def test_file_and_name_must_fit(tmp_path, file, name):
-    with pytest.raises(ValueError, match="path must end in the name"):
+    with pytest.raises(ValueError, match=f"path must end in .* for the name {name!r}"):
         export.write(tmp_path / file, name, {}, {})
 
 
@@ -117,7 +135,8 @@ def test_kernels_and_biases_are_where_keras_has_them():
     assert flat == {"type": "reshape", "shape": [-1], "from": [1]}
 
 
-@pytest.mark.parametrize(("center", "scale"), [(True, True), (False, False)])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("scale", [True, False])
 def test_batch_normalisation_becomes_scale_and_shift(center, scale):
     layer = L.BatchNormalization(center=center, scale=scale, epsilon=0.01)
     model = sequential((5,), layer)
@@ -129,11 +148,101 @@ def test_batch_normalisation_becomes_scale_and_shift(center, scale):
     np.testing.assert_allclose(ours, model(x), rtol=1e-5, atol=1e-6)
 
 
+def test_layer_normalisation_is_written_as_it_is():
+    model = sequential((4, 6), L.LayerNormalization(epsilon=0.5))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2, w.shape) for w in model.get_weights()])
+    (_, written) = export.describe(model)["layers"]
+    x = rng.normal(size=(3, 4, 6)).astype("float32")
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    ours = (x - mean) / np.sqrt(variance + written["epsilon"])
+    ours = ours * numbers(written["scale"]) + numbers(written["shift"])
+    np.testing.assert_allclose(ours, model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_attention_is_written_by_its_parts():
+    x, y, z = keras.Input((5, 6)), keras.Input((3, 4)), keras.Input((3, 7))
+    model = keras.Model([x, y, z], L.MultiHeadAttention(2, 3, value_dim=5)(x, y, z))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    *_, written = export.describe(model)["layers"]
+    inputs = [rng.normal(size=(2, *each.shape[1:])) for each in model.inputs]
+
+    def dense(name, values, pattern):
+        kernel = numbers(written[name]["kernel"])
+        return np.einsum(pattern, values, kernel) + numbers(written[name]["bias"])
+
+    asking, answering, keys = (inputs[place] for place in written["from"])
+    query, key = (
+        dense(name, values, "nti,ihd->nthd")
+        for name, values in (("query", asking), ("key", keys))
+    )
+    weights = softmax(np.einsum("nqhd,nkhd->nhqk", query, key) / np.sqrt(3), axis=-1)
+    value = dense("value", answering, "nti,ihd->nthd")
+    mixed = np.einsum("nhqk,nkhd->nqhd", weights, value)
+    ours = dense("output", mixed, "nqhd,hdo->nqo")
+    np.testing.assert_allclose(ours, model(inputs), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("layer", "settings"),
+    [
+        (
+            L.Conv2D(3, 2, strides=(3, 2), padding="same", activation="elu"),
+            {"type": "conv", "strides": [3, 2], "padding": "same", "activation": "elu"},
+        ),
+        (
+            L.Conv2DTranspose(3, 2, strides=(3, 2)),
+            {
+                "type": "conv_transpose",
+                "strides": [3, 2],
+                "padding": "valid",
+                "activation": "linear",
+            },
+        ),
+        (
+            L.MaxPooling2D((2, 3), (3, 1), padding="same"),
+            {"type": "max_pool", "size": [2, 3], "strides": [3, 1], "padding": "same"},
+        ),
+        (
+            L.AveragePooling2D((3, 2)),
+            {
+                "type": "average_pool",
+                "size": [3, 2],
+                "strides": [3, 2],
+                "padding": "valid",
+            },
+        ),
+        (L.Reshape((3, -1)), {"type": "reshape", "shape": [3, -1]}),
+        (L.Rescaling(3, -1), {"type": "rescaling", "scale": 3.0, "offset": -1.0}),
+        (L.ReLU(), {"type": "activation", "activation": "leaky_relu", "slope": 0.0}),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_settings_are_those_of_the_layer(layer, settings):
+    (_, written) = export.describe(sequential((6, 6, 2), layer))["layers"]
+    found = {key: written[key] for key in written if key not in ("kernel", "bias")}
+    assert found == {**settings, "from": [0]}
+
+
+def test_activations_are_those_of_the_page():
+    script = (ROOT / "_static" / "live" / "nn.js").read_text("utf-8")
+    (table,) = re.findall(r"const activations = \{\n(.*?)\n  \};", script, re.DOTALL)
+    simple = re.findall(r"^    (\w+)[:,]", table, re.MULTILINE)
+    assert set(export.ACTIVATIONS) == {*simple, "linear", "softmax"}
+
+
+def test_the_slope_of_a_named_activation_is_that_of_keras():
+    written = export.describe(sequential((2,), L.Dense(3, "leaky_relu")))["layers"][1]
+    assert -written["slope"] == pytest.approx(float(keras.activations.leaky_relu(-1.0)))
+
+
 # --- structure ----------------------------------------------------------------------
 
 
 def test_nested_models_become_one_list_and_noise_goes():
-    inner = sequential((4,), L.Dropout(0.5), L.Dense(3), L.GaussianNoise(1.0))
+    noise = L.GaussianNoise(1.0), L.GaussianDropout(0.5)
+    inner = sequential((4,), L.Dropout(0.5), L.Dense(3), *noise)
     outer = keras.Sequential([keras.Input((4,)), inner, L.ReLU(), L.LeakyReLU(0.1)])
     described = export.describe(outer)["layers"]
     assert [layer["type"] for layer in described] == [
@@ -156,6 +265,16 @@ def test_branches_name_their_sources():
         numbers(first["kernel"]), model.get_layer("b").get_weights()[0], atol=1e-3
     )
     assert second["type"] == "activation"
+
+
+def test_models_on_branches_know_their_sources():
+    x = keras.Input((3, 3, 4))
+    first, second = L.Dense(2)(x), L.Dense(2)(x)
+    nothing = keras.Input((3, 3, 2))
+    silent = keras.Model(nothing, L.SpatialDropout2D(0.5)(nothing))
+    a, b = sequential((3, 3, 2), L.ReLU())(first), silent(second)
+    layers = export.describe(keras.Model(x, L.Add()([a, b])))["layers"]
+    assert [layer["from"] for layer in layers] == [[], [0], [0], [1], [3, 2]]
 
 
 def test_the_masked_autoencoder_is_written():
@@ -191,6 +310,43 @@ def causal():
     return keras.Model(x, L.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True))
 
 
+def key_by_name():
+    x, y = keras.Input((4, 8)), keras.Input((4, 8))
+    return keras.Model([x, y], L.MultiHeadAttention(2, 4)(x, key=y, value=x))
+
+
+def sliding():
+    if "sliding_window" not in inspect.signature(L.MultiHeadAttention).parameters:
+        pytest.skip("of newer versions of Keras")
+    x = keras.Input((4, 8))
+    return keras.Model(x, L.MultiHeadAttention(2, 4, sliding_window=2)(x, x))
+
+
+def root_mean_square():
+    with warnings.catch_warnings(action="ignore"):  # newer versions of Keras warn
+        return sequential((4,), L.LayerNormalization(rms_scaling=True))
+
+
+def class_of_models():
+    model = Halves(keras.Sequential([L.Dense(2)]))
+    model(np.zeros((1, 2)))
+    return model
+
+
+class Halves(keras.Model):
+    """A model that Keras cannot take apart."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def call(self, x):
+        return self.network(x) / 2
+
+
+FIRST = {"data_format": "channels_first"}
+
+
 def no_bias():
     x = keras.Input((4, 8))
     return keras.Model(x, L.MultiHeadAttention(2, 4, use_bias=False)(x, x))
@@ -202,14 +358,21 @@ def no_bias():
         (lambda: sequential((3, 4), L.LSTM(2)), "LSTM .*nn.js cannot compute it"),
         (lambda: sequential((3,), L.Dense(2, "gelu")), "activation must be one of"),
         (lambda: sequential((3,), L.ReLU(max_value=6)), "max_value must be None"),
+        (lambda: sequential((3,), L.ReLU(threshold=1)), "threshold must be 0"),
         (lambda: sequential((4, 4, 2), L.Conv2D(2, 2, groups=2)), "groups must be 1"),
         (
             lambda: sequential((6, 6, 2), L.Conv2D(2, 2, dilation_rate=2)),
             r"dilation_rate must be \(1, 1\)",
         ),
         (
-            lambda: sequential((6, 6, 2), L.Conv2D(2, 2, data_format="channels_first")),
+            lambda: sequential((6, 6, 2), L.Conv2D(2, 2, **FIRST)),
             "data_format must be 'channels_last'",
+        ),
+        (lambda: sequential((6, 6, 2), L.Flatten(**FIRST)), "data_format must be"),
+        (lambda: sequential((6, 6, 2), L.MaxPooling2D(**FIRST)), "data_format must be"),
+        (
+            lambda: sequential((6, 6, 2), L.GlobalAveragePooling2D(**FIRST)),
+            "data_format must be",
         ),
         (
             lambda: sequential(
@@ -226,16 +389,25 @@ def no_bias():
             lambda: sequential((4,), L.LayerNormalization(center=False)),
             "center must be True",
         ),
-        (lambda: sequential((4,), L.Rescaling([1, 2, 3, 4])), "must be single numbers"),
+        (
+            lambda: sequential((4,), L.LayerNormalization(scale=False)),
+            "scale must be True",
+        ),
+        (root_mean_square, "rms_scaling must be False"),
+        (lambda: sequential((2,), L.Rescaling([1, 2])), "must be single numbers"),
+        (lambda: sequential((2,), L.Rescaling(1, [1, 2])), "must be single numbers"),
         (
             lambda: sequential((4, 4, 2), L.GlobalAveragePooling2D(keepdims=True)),
             "keepdims must be False",
         ),
         (twice, "calls its layer .* several times"),
         (two_outputs, "must have one output, not 2"),
-        (causal, "attention must look at all places"),
+        (causal, "must call its layer 'multi_head.*' with inputs alone, in order"),
+        (key_by_name, "must call its layer 'multi_head.*' with inputs alone, in order"),
+        (sliding, "attention must look at all places"),
         (no_bias, "it must have biases"),
         (lambda: mae.image_encoder(mae.patch_encoder(7, 8, heads=2)), "cannot compute"),
+        (class_of_models, "Halves .* pass its networks"),
         (lambda: keras.Sequential([L.Dense(2)]), "must be built"),
     ],
 )

@@ -290,16 +290,20 @@ def test_a_model_of_the_book_is_computed_as_keras_would(bench, file, name):
 
 CODES = np.random.default_rng(3).normal(size=(3, 600, 2)).astype("float16")
 LABELS = np.arange(600) % 10
-PLANES = ("ae", "aae", "vae")
+PLANES = {
+    "ae": "autoencoder",
+    "aae": "adversarial autoencoder",
+    "vae": "variational autoencoder",
+}
 
 
-def telling_decoder():
-    """A decoder whose picture tells its input: the first two pixels are the code."""
+def telling_decoder(row):
+    """A decoder whose picture tells its input: two pixels of this row are the code."""
     model = sequential((2,), L.Dense(784, "sigmoid"))
-    kernel, bias = np.zeros((2, 784)), np.full(784, -2.0)
-    kernel[0, 0] = kernel[1, 1] = 1
-    bias[:2] = 0
-    model.set_weights([kernel, bias])
+    kernel, bias = np.zeros((2, 28, 28)), np.full((28, 28), -2.0)
+    kernel[0, row, 0] = kernel[1, row, 1] = 1
+    bias[row, :2] = 0
+    model.set_weights([kernel.reshape(2, 784), bias.ravel()])
     return model
 
 
@@ -308,7 +312,7 @@ def stand_ins(folder, sample):
     export.write(
         folder / "latent.js",
         "latent",
-        {name: telling_decoder() for name in PLANES},
+        {name: telling_decoder(row) for row, name in enumerate(PLANES)},
         {
             **{f"{name}_codes": code for name, code in zip(PLANES, CODES, strict=True)},
             "labels": LABELS.astype("uint8"),
@@ -397,17 +401,21 @@ def spot(locator, x, y):
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
-def swipe(page, points):
-    """Put a finger down, move it and lift it."""
+def swipe(page, points, second=()):
+    """Put a finger down, then a second one where there is a way for it; move them."""
     session = page.context.new_cdp_session(page)
-    for kind, (x, y) in [("touchStart", points[0])] + [
-        ("touchMove", point) for point in points[1:]
-    ]:
-        session.send(
-            "Input.dispatchTouchEvent",
-            {"type": kind, "touchPoints": [{"x": x, "y": y}]},
-        )
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def send(kind, *places):
+        touches = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    send("touchStart", points[0])
+    ways = [points, second] if second else [points]
+    if second:
+        send("touchStart", points[0], second[0])
+    for places in list(zip(*ways, strict=True))[1:]:
+        send("touchMove", *places)
+    send("touchEnd")
 
 
 def settle(page):
@@ -416,15 +424,26 @@ def settle(page):
     )
 
 
-def pixels(locator):
-    """Red values of a picture of 28 x 28 pixels, 0 to 1."""
+def painted(canvas):
+    """What a canvas shows: rows, columns and red, green, blue, opacity up to 255."""
     # From a copy: Chromium warns of a canvas that is read several times.
     script = """canvas => {
-        const copy = new OffscreenCanvas(28, 28).getContext("2d");
+        const { width, height } = canvas;
+        const copy = new OffscreenCanvas(width, height).getContext("2d");
         copy.drawImage(canvas, 0, 0);
-        return [...copy.getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0);
+        const bytes = copy.getImageData(0, 0, width, height).data;
+        return [height, Array.from(bytes, byte => String.fromCharCode(byte)).join("")];
     }"""
-    return np.array(locator.evaluate(script)).reshape(28, 28) / 255
+    height, text = canvas.evaluate(script)
+    return np.frombuffer(text.encode("latin1"), "uint8").reshape(height, -1, 4)
+
+
+def pixels(locator):
+    """A picture of 28 x 28 greys, 0 to 1."""
+    picture = painted(locator)
+    assert picture.shape == (28, 28, 4) and (picture[..., 3] == 255).all()
+    assert (picture[..., :3] == picture[..., :1]).all()
+    return picture[..., 0] / 255
 
 
 def says(page):
@@ -493,9 +512,33 @@ def test_figures_wait_until_they_are_near(browser, site, tmp_path):
     page.wait_for_timeout(500)
     assert page.locator("figure[data-running]").count() == 0
     assert page.locator("script[src*='latent.js']").count() == 0
-    page.locator("figure.live").scroll_into_view_if_needed()
+    # A little below the window is near enough.
+    page.locator("figure.live").evaluate(
+        "node => scrollBy(0, node.getBoundingClientRect().top - innerHeight - 100)"
+    )
     page.wait_for_selector("figure.live[data-running]")
     page.close()
+
+
+# Of a canvas: whether it keeps the page from answering a key as well.
+KEEPS = """(canvas, given) => !canvas.dispatchEvent(
+    new KeyboardEvent("keydown", { ...given, bubbles: true, cancelable: true }))"""
+ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"), [("latent", ARROWS), ("draw", [*ARROWS, " ", "Delete"])]
+)
+def test_a_canvas_keeps_only_its_own_keys(open_page, name, keys):
+    page = open_page(name)
+    canvas = page.get_by_role("application").first
+    for key in keys:
+        assert canvas.evaluate(KEEPS, {"key": key})
+        # With these a browser goes back, to the start of a page and the like.
+        for other in ("altKey", "ctrlKey", "metaKey"):
+            assert not canvas.evaluate(KEEPS, {"key": key, other: True})
+    for key in ("Tab", "PageDown", "a"):
+        assert not canvas.evaluate(KEEPS, {"key": key})
 
 
 # --- Three planes of codes ----------------------------------------------------------
@@ -504,8 +547,30 @@ def test_figures_wait_until_they_are_near(browser, site, tmp_path):
 def point_of(page, plane):
     """The code that a plane's decoder was last given, read from its picture."""
     settle(page)
-    first = pixels(page.locator(".live-digit").nth(plane))[0, :2].clip(1e-3, 1 - 1e-3)
-    return np.log(first / (1 - first))
+    name = f"decoder of the {list(PLANES.values())[plane]} makes of the point"
+    picture = pixels(page.get_by_role("img", name=name))
+    told = picture[plane, :2].clip(1e-3, 1 - 1e-3)
+    return np.log(told / (1 - told))
+
+
+def frame_of(codes):
+    """The lower left corner of a plane, and its side."""
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    side = 1.1 * (high - low).max()
+    return (low + high - side) / 2, side
+
+
+def spacing_of(codes):
+    between = np.linalg.norm(codes[:, None] - codes, axis=2)
+    return np.median(np.sort(between, axis=1)[:, 1])
+
+
+def told(text):
+    """The distance and the label in the text below a plane."""
+    distance, label = re.fullmatch(
+        r"([\d.]+) spacings from the nearest code, a (\d)", text
+    ).groups()
+    return float(distance), int(label)
 
 
 def texts(page):
@@ -519,19 +584,98 @@ def test_the_distance_is_that_to_the_nearest_code(open_page):
     page.mouse.click(*spot(canvas, 0.35, 0.6))
     point, codes = point_of(page, 1), CODES[1].astype("float64")
     distances = np.linalg.norm(codes - point, axis=1)
-    between = np.linalg.norm(codes[:, None] - codes, axis=2)
-    spacing = np.median(np.sort(between, axis=1)[:, 1])
-    said = re.fullmatch(
-        r"([\d.]+) spacings from the nearest code, a (\d)", texts(page)[1]
-    )
+    distance, label = told(texts(page)[1])
     # A picture has 256 greys, so that the point is known to some hundredths.
-    assert float(said[1]) == pytest.approx(distances.min() / spacing, abs=0.6)
-    near = LABELS[distances < distances.min() + 0.04]
-    assert int(said[2]) in near
-    low, high = codes.min(axis=0), codes.max(axis=0)
-    side = 1.1 * (high - low).max()
-    corner = (low + high - side) / 2
+    assert distance == pytest.approx(distances.min() / spacing_of(codes), abs=0.6)
+    assert label in LABELS[distances < distances.min() + 0.04]
+    corner, side = frame_of(codes)
     np.testing.assert_allclose(point, corner + side * np.array([0.35, 0.4]), atol=0.06)
+
+
+@pytest.mark.parametrize(("plane", "x", "y"), [(0, 0, 1), (1, 1, 1), (2, 1, 0)])
+def test_the_point_stops_at_the_edges_of_its_plane(open_page, plane, x, y):
+    page = open_page("latent")
+    canvas = page.locator(".latent-plane > canvas").nth(plane)
+    page.mouse.move(*spot(canvas, 0.5, 0.5))
+    page.mouse.down()
+    page.mouse.move(*spot(canvas, 1.6 * x - 0.3, 1.3 - 1.6 * y))
+    codes = CODES[plane].astype("float64")
+    corner, side = frame_of(codes)
+    distances = np.linalg.norm(codes - corner - side * np.array([x, y]), axis=1)
+    distance, label = told(texts(page)[plane])
+    assert distance == pytest.approx(distances.min() / spacing_of(codes), abs=0.06)
+    assert label == LABELS[distances.argmin()]
+
+
+def test_the_point_and_the_room_around_it_are_drawn(open_page):
+    page = open_page("latent")
+    canvas = page.locator(".latent-plane > canvas").nth(0)
+    page.mouse.click(*spot(canvas, 0.88, 0.88))
+    settle(page)
+    picture = painted(canvas)
+
+    def at(x, y):
+        return picture[int(y * len(picture)), int(x * len(picture))]
+
+    codes = CODES[0].astype("float64")
+    corner, side = frame_of(codes)
+    point = corner + side * np.array([0.88, 0.12])
+    room = np.linalg.norm(codes - point, axis=1).min() / side
+    variable = "getComputedStyle(document.body).getPropertyValue('--pst-color-primary')"
+    assert bytes(at(0.88, 0.88).tolist()[:3]).hex() == page.evaluate(variable)[1:]
+    # Towards the corner of the plane, where no code is drawn.
+    for share, opacity in [(0, 255), (0.6, 64), (1.2, 0)]:
+        way = 0.88 + share * room / np.sqrt(2)
+        assert at(way, way)[3] == opacity
+    # Nothing stays behind where the point has been.
+    page.mouse.click(*spot(canvas, 0.5, 0.3))
+    settle(page)
+    assert not np.array_equal(painted(canvas), picture)
+    page.mouse.click(*spot(canvas, 0.88, 0.88))
+    settle(page)
+    np.testing.assert_array_equal(painted(canvas), picture)
+
+
+def unfaded(picture, scheme):
+    """The digits whose colours, as the style sheet has them, a map shows in full."""
+    style = (LIVE / "live.css").read_text("utf-8")
+    colours = re.findall(r"--live-digit-\d: #(\w{6})", style)[10 * (scheme == "dark") :]
+    full = picture.reshape(-1, 4)[picture[..., 3].ravel() == 255]
+    shown = {bytes(colour).hex() for colour in full[:, :3].tolist()}
+    return [digit for digit in range(10) if colours[digit] in shown]
+
+
+def test_a_map_follows_the_theme(open_page):
+    page = open_page("latent")
+    canvas = page.locator(".latent-plane > canvas").nth(0)
+    page.get_by_role("button", name="Pick out 3").click()
+    for scheme in ("light", "dark", "light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_selector(f"html[data-theme={scheme}]")
+        settle(page)
+        assert unfaded(painted(canvas), scheme) == [3]
+    # Paper is white, and is printed before there is another frame.
+    page.evaluate("""addEventListener("beforeprint", () => {
+        const canvas = document.querySelector(".latent-plane > canvas");
+        const copy = document.body.appendChild(canvas.cloneNode());
+        copy.getContext("2d").drawImage(canvas, 0, 0);
+    })""")
+    page.pdf()
+    assert unfaded(painted(page.locator("body > canvas")), "light") == [3]
+
+
+def test_a_map_is_drawn_anew_at_another_size(open_page):
+    resized, fresh = open_page("latent", 1280), open_page("latent", 700)
+    resized.set_viewport_size({"width": 700, "height": 900})
+    maps = []
+    for page in (resized, fresh):
+        settle(page)
+        settle(page)
+        maps.append(painted(page.locator(".latent-plane > canvas").nth(0)))
+    np.testing.assert_array_equal(*maps)
+    # Where it cannot be seen it has no size, and nothing to draw.
+    resized.locator("figure").evaluate("node => { node.style.display = 'none'; }")
+    settle(resized)
 
 
 def test_a_plane_is_operated_by_mouse(open_page):
@@ -553,7 +697,7 @@ def test_a_plane_is_operated_by_mouse(open_page):
 
 def test_a_plane_is_operated_by_touch(open_page):
     page = open_page("latent", 390)
-    canvas = page.locator(".latent-plane > canvas").nth(2)
+    canvas = page.get_by_role("application", name=re.compile("^Variational"))
     page.touchscreen.tap(*spot(canvas, 0.3, 0.8))
     tapped = point_of(page, 2)
     path = [spot(canvas, x, 0.8 - x / 2) for x in (0.3, 0.5, 0.7, 0.8)]
@@ -583,9 +727,9 @@ def test_a_plane_is_operated_by_keyboard(open_page):
         np.testing.assert_allclose(point_of(page, 0), start, atol=0.03)
     for _ in range(15):
         page.keyboard.press("Shift+ArrowLeft")
-    edge = point_of(page, 0)
+    edge = texts(page)
     page.keyboard.press("Shift+ArrowLeft")
-    np.testing.assert_array_equal(point_of(page, 0), edge)
+    assert texts(page) == edge
 
 
 def test_the_slider_goes_from_code_to_code(open_page):
@@ -614,8 +758,11 @@ def test_a_screen_reader_is_told_once(open_page):
         document.querySelector('[aria-live]').textContent)).observe(
         document.querySelector('[aria-live]'), { childList: true })""")
     page.locator(".latent-plane > canvas").nth(1).focus()
-    page.evaluate("""for (let i = 0; i < 12; i++) document.activeElement.dispatchEvent(
-        new KeyboardEvent('keydown', { key: 'ArrowUp' }))""")
+    page.evaluate("""(async () => { for (let i = 0; i < 8; i++) {
+        document.activeElement.dispatchEvent(
+            new KeyboardEvent('keydown', { key: 'ArrowUp' }));
+        await new Promise(done => setTimeout(done, 100));
+    } })()""")
     said = says(page)
     assert page.evaluate("told") == [said]
     assert said == f"Adversarial autoencoder: {texts(page)[1]}."
@@ -662,14 +809,102 @@ def test_the_point_travels_unless_motion_is_reduced(open_page):
     assert texts(calm) != here
 
 
+def test_a_hand_ends_the_journey(open_page):
+    page = open_page("latent", motion="no-preference")
+    travel = page.get_by_role("button", name="Travel")
+    for hand in (
+        page.locator(".latent-plane > canvas").nth(1),
+        page.get_by_role("slider"),
+    ):
+        hand.press("ArrowRight")
+        assert travel.count() == 1
+        here = texts(page)
+        page.wait_for_timeout(300)
+        assert texts(page) == here
+        travel.click()
+        assert travel.count() == 0
+
+
+def test_a_journey_waits_until_it_can_be_seen(open_page):
+    page = open_page("latent", motion="no-preference")
+    canvas = page.locator(".latent-plane > canvas").nth(0).element_handle()
+    along = "document.querySelector('.live input').value"
+    busy = f"""new Promise(done => {{
+        const [start, before] = [performance.now(), {along}];
+        while (performance.now() < start + 1500);
+        requestAnimationFrame(() => requestAnimationFrame(
+            () => done({along} - before)));
+    }})"""
+    assert 0 <= page.evaluate(busy) < 0.1  # it does not leap when the page was busy
+    page.evaluate("""document.body.append(Object.assign(
+        document.createElement("p"), { style: "height: 5000px" }))""")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    settle(page)
+    settle(page)
+    here = texts(page)
+    page.wait_for_timeout(400)
+    assert texts(page) == here
+    page.evaluate("scrollTo(0, 0)")
+    page.locator("figure.live").scroll_into_view_if_needed()
+    page.wait_for_timeout(400)
+    assert texts(page) != here
+    assert canvas.evaluate("node => node.isConnected")  # and was not started again
+
+
+def telling_pair():
+    """The pair of the first line, where the point waits on it, and how far that is."""
+    spacings = [spacing_of(codes.astype("float64")) for codes in CODES]
+    places = np.arange(1, 10)[:, None] / 10
+
+    def gap(plane, pair):
+        codes = CODES[plane].astype("float64")
+        points = (1 - places) * codes[pair[0]] + places * codes[pair[1]]
+        distances = np.linalg.norm(points[:, None] - codes, axis=2).min(axis=1)
+        return distances.max() / spacings[plane], (distances.argmax() + 1) / 10
+
+    def score(pair):
+        return gap(0, pair)[0] / (1 + max(gap(1, pair)[0], gap(2, pair)[0]))
+
+    pairs = [(a, b) for b in range(40) for a in range(b) if LABELS[a] != LABELS[b]]
+    best = max(pairs, key=score)
+    return best, *gap(0, best)
+
+
+def test_the_first_line_leads_through_a_hole_and_a_journey_ends_there(open_page):
+    page = open_page("latent")
+    (a, b), distance, place = telling_pair()
+    slider = page.get_by_role("slider")
+    assert f"From a {LABELS[a]} to a {LABELS[b]}" in page.text_content("figure")
+    assert float(slider.input_value()) == pytest.approx(place)
+    assert told(texts(page)[0])[0] == pytest.approx(distance, abs=0.06)
+    slider.press("Home")
+    for plane in range(3):
+        np.testing.assert_allclose(point_of(page, plane), CODES[plane, a], atol=0.06)
+    page.clock.install()
+    page.get_by_role("button", name="Travel").click()
+    page.clock.run_for(5900)
+    assert float(slider.input_value()) > 0.95  # to the other end first
+    page.clock.run_for(7000)
+    assert float(slider.input_value()) == pytest.approx(place)
+    assert page.get_by_role("button", name="Travel").count() == 1
+
+
 def test_another_pair_is_of_two_digits(open_page):
     page = open_page("latent")
-    seen = set()
-    for _ in range(6):
-        page.get_by_role("button", name="Another pair").click()
-        seen.add(re.search(r"From a (\d) to a (\d)", page.text_content("figure"))[0])
-    assert len(seen) > 1
-    assert all(pair[7] != pair[-1] for pair in seen)
+    # The first pair that is drawn is of one digit.
+    page.evaluate("""() => {
+        const given = [0, 10, 3, 14];
+        Math.random = () => (given.shift() + 0.5) / 600;
+    }""")
+    page.get_by_role("button", name="Another pair").click()
+    assert "From a 3 to a 4" in page.text_content("figure")
+    assert says(page) == "From a 3 to a 4."
+    for key, image in [("Home", 3), ("End", 14)]:
+        page.get_by_role("slider").press(key)
+        for plane in range(3):
+            np.testing.assert_allclose(
+                point_of(page, plane), CODES[plane, image], atol=0.06
+            )
 
 
 # --- Draw a digit -------------------------------------------------------------------
@@ -691,12 +926,37 @@ def check_is_normal(image):
     np.testing.assert_allclose(centre, 14.5, atol=0.75)  # as in MNIST
 
 
+def check_is_judged(page, models, image):
+    """Compare what the networks say of an image with Keras; return share and code."""
+    h = np.asarray(models["encoder"](image[None, ..., None]))
+    share = np.asarray(keras.ops.softmax(models["heads"](h)))[0]
+    texts = page.locator(".draw-share").all_text_contents()
+    np.testing.assert_allclose(
+        [float(text.removesuffix(" %")) for text in texts], 100 * share, atol=0.6
+    )
+    bars = page.locator(".draw-bar").evaluate_all(
+        "all => all.map(bar => Number(bar.style.getPropertyValue('--share')))"
+    )
+    np.testing.assert_allclose(bars, share, atol=1e-3)
+    first = page.locator(".draw-bars li").evaluate_all(
+        "all => all.map(each => each.className === 'draw-first')"
+    )
+    np.testing.assert_array_equal(first, share == share.max())
+    rebuilt = np.asarray(models["autoencoder"](image.reshape(1, 784)))
+    np.testing.assert_allclose(
+        pixels(page.get_by_role("img", name="rebuilt")),
+        rebuilt.reshape(28, 28),
+        atol=2 / 255,
+    )
+    return share, h[0]
+
+
 def clear(page):
     page.get_by_role("button", name="Clear").click()
     assert not seen(page).any()
 
 
-def test_a_drawing_by_mouse_is_centred_and_scaled(open_page):
+def test_a_drawing_by_mouse_is_centred_and_scaled(open_page, site):
     page = open_page("draw")
     check_is_normal(seen(page))  # what is drawn at the start
     clear(page)
@@ -716,6 +976,16 @@ def test_a_drawing_by_mouse_is_centred_and_scaled(open_page):
     rows, columns = (np.ptp(np.nonzero(image > 0.02)[axis]) for axis in (0, 1))
     top, left = (np.nonzero(image > 0.02)[axis].min() for axis in (0, 1))
     assert image[top : top + rows // 2, left + columns // 2 :].sum() == 0
+    check_is_judged(page, site[1], image)  # this, and not what is on the pad
+    # From edge to edge, so fast that no place between is reported.
+    clear(page)
+    page.mouse.move(*spot(pad, 0.01, 0.3))
+    page.mouse.down()
+    page.mouse.move(*spot(pad, 0.99, 0.3))
+    page.mouse.up()
+    image = seen(page)
+    check_is_normal(image)
+    assert image.max(axis=0)[6:22].min() > 0.8  # a line, not dots
 
 
 def test_a_drawing_by_touch(open_page):
@@ -729,6 +999,10 @@ def test_a_drawing_by_touch(open_page):
     check_is_normal(image)
     assert np.ptp(np.nonzero(image > 0.02)[0]) > 3 * np.ptp(np.nonzero(image > 0.02)[1])
     assert page.evaluate("scrollY") == before
+    # A palm or a second finger does not draw.
+    clear(page)
+    swipe(page, path, [spot(pad, x, 0.5) for x in (0.6, 0.7, 0.8, 0.9, 0.95)])
+    np.testing.assert_array_equal(seen(page), image)
 
 
 def test_a_drawing_by_keyboard(open_page):
@@ -750,56 +1024,140 @@ def test_a_drawing_by_keyboard(open_page):
     page.keyboard.press("ArrowDown")
     np.testing.assert_array_equal(seen(page), image)
     assert says(page).startswith("Row 4, column 22")
-    page.keyboard.press("Delete")
-    assert not seen(page).any()
+    for key in ("Delete", "Backspace"):
+        page.keyboard.press("Space")
+        assert seen(page).any()
+        page.keyboard.press(key)
+        page.keyboard.press("ArrowDown")  # the pen is lifted
+        assert not seen(page).any()
+    for way, corner in [
+        ("UpRight", "Row 1, column 28"),
+        ("DownLeft", "Row 28, column 1"),
+    ]:
+        for arrow in re.findall("[A-Z][a-z]+", way):
+            for _ in range(8):
+                page.keyboard.press(f"Shift+Arrow{arrow}")
+        assert says(page).startswith(corner)
+
+
+def test_the_pen_is_shown_while_the_pad_has_the_focus(open_page):
+    page = open_page("draw")
+    pad = page.locator(".draw-pad")
+
+    def pen():
+        """The middle of what is as yellow as the frame around the pen's cell."""
+        settle(page)
+        picture = painted(pad)
+        yellow = (picture[..., :3] == (255, 211, 77)).all(axis=2).nonzero()
+        cell = len(picture) / 28
+        return [
+            (each.min() + each.max() + 1) / 2 / cell for each in yellow if each.size
+        ]
+
+    assert pen() == []
+    pad.focus()
+    np.testing.assert_allclose(pen(), [14.5, 14.5], atol=0.1)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+ArrowRight")
+    np.testing.assert_allclose(pen(), [13.5, 18.5], atol=0.1)
+    pad.evaluate("node => node.blur()")
+    assert pen() == []
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_pad_shows_the_drawing_at_every_size(open_page, sample, scale):
+    page = open_page("draw", device_scale_factor=scale)
+    n = np.flatnonzero(sample.y_train[:60] == 7)[0]
+    page.get_by_role("button", name="An example of 7").click()
+    pad = page.locator(".draw-pad")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        settle(page)
+        picture = painted(pad)
+        side = len(picture)
+        assert side == pytest.approx(scale * pad.bounding_box()["width"], abs=1)
+        middles = ((np.arange(28) + 0.5) * side / 28).astype(int)
+        np.testing.assert_array_equal(
+            picture[np.ix_(middles, middles)][..., 0], sample.x_train[n]
+        )
 
 
 def test_an_example_is_shown_as_it_is_and_judged_as_keras_judges(
     open_page, site, sample
 ):
     page, (_, models) = open_page("draw"), site
-    (n, second, *_) = np.flatnonzero(sample.y_train[:60] == 7)
-    page.get_by_role("button", name="An example of 7").click()
-    image = data.unit_interval(sample.x_train[[n]])[0]
-    np.testing.assert_allclose(seen(page), image, atol=0.5 / 255)
+    labels = sample.y_train[:60]
+    images = data.unit_interval(sample.x_train[:60])
+    sevens = images[labels == 7]
+    button = page.get_by_role("button", name="An example of 7")
+    button.click()
+    np.testing.assert_allclose(seen(page), sevens[0], atol=0.5 / 255)
+    share, h = check_is_judged(page, models, sevens[0])
 
-    h = np.asarray(models["encoder"](image[None, ..., None]))
-    share = np.asarray(keras.ops.softmax(models["heads"](h)))[0]
-    told = page.locator(".draw-share").all_text_contents()
-    np.testing.assert_allclose(
-        [float(text.removesuffix(" %")) for text in told], 100 * share, atol=0.51
-    )
-    rebuilt = np.asarray(models["autoencoder"](image.reshape(1, 784)))
-    np.testing.assert_allclose(
-        pixels(page.get_by_role("img", name="rebuilt")),
-        rebuilt.reshape(28, 28),
-        atol=1 / 255,
-    )
+    bank = np.asarray(models["encoder"](images[..., None]))
+    features, h = bank - bank.mean(axis=0), h - bank.mean(axis=0)
+    cosines = features @ h / np.linalg.norm(features, axis=1) / np.linalg.norm(h)
+    order = np.argsort(-cosines)[:8]
     near = page.locator(".draw-near li")
-    assert near.count() == 8
-    assert near.nth(0).text_content() == "7: 1.00"
-    np.testing.assert_allclose(pixels(near.nth(0).locator("canvas")), image, atol=2e-3)
-    cosines = [float(text.split(": ")[1]) for text in near.all_text_contents()]
-    assert cosines == sorted(cosines, reverse=True)
+    told = [text.split(": ") for text in near.all_text_contents()]
+    assert [int(label) for label, _ in told] == labels[order].tolist()
+    np.testing.assert_allclose(
+        [float(cosine) for _, cosine in told], cosines[order], atol=0.011
+    )
+    for i, n in enumerate(order):
+        canvas = near.nth(i).locator("canvas")
+        np.testing.assert_allclose(pixels(canvas), images[n], atol=0.5 / 255)
+        name = canvas.get_attribute("aria-label")
+        assert name == f"Training image, a {labels[n]}"
 
-    page.get_by_role("button", name="An example of 7").click()
-    image = data.unit_interval(sample.x_train[[second]])[0]
-    np.testing.assert_allclose(seen(page), image, atol=0.5 / 255)
-    assert says(page).startswith("Classifier: ")
+    percent = page.locator(".draw-share").all_text_contents()
+    first, second = np.argsort(-share)[:2]
+    assert says(page) == (
+        f"Classifier: {first}, {percent[first]}; {second}, {percent[second]}. "
+        "Nearest neighbour: a 7."
+    )
+
+    for image in (*sevens[1:], sevens[0]):  # after the last comes the first
+        button.click()
+        np.testing.assert_allclose(seen(page), image, atol=0.5 / 255)
 
 
 def test_a_drawing_draws_itself_unless_motion_is_reduced(open_page):
     page = open_page("draw", motion="no-preference")
-    early = seen(page)
-    page.wait_for_timeout(600)
-    assert not np.array_equal(seen(page), early)
+    pictures = [seen(page)]
+    while len(pictures) == 1 or not np.array_equal(*pictures[-2:]):
+        assert len(pictures) < 100
+        page.wait_for_timeout(500)
+        pictures.append(seen(page))
+    assert len(pictures) > 3
     assert says(page) == ""
-    # The first press takes the pad over.
-    page.mouse.click(*spot(page.locator(".draw-pad"), 0.5, 0.5))
-    dot = seen(page)
-    page.wait_for_timeout(300)
-    np.testing.assert_array_equal(seen(page), dot)
     calm = open_page("draw")
     done = seen(calm)
     calm.wait_for_timeout(300)
     np.testing.assert_array_equal(seen(calm), done)
+    # In parts a line has its places elsewhere, but it is the same line.
+    np.testing.assert_allclose(seen(page), done, atol=0.2)
+
+
+@pytest.mark.parametrize("hand", ["mouse", "Space", "Clear", "An example of 7"])
+def test_a_hand_takes_the_pad_over(open_page, hand):
+    page, calm = open_page("draw", motion="no-preference"), open_page("draw")
+
+    def act(page):
+        pad = page.locator(".draw-pad")
+        if hand == "mouse":
+            page.mouse.click(*spot(pad, 0.5, 0.5))
+        elif hand == "Space":
+            pad.press("Space")
+        else:
+            page.get_by_role("button", name=hand).click()
+        return seen(page)
+
+    drawn = act(page)
+    assert drawn.any() == (hand != "Clear")
+    page.wait_for_timeout(300)
+    np.testing.assert_array_equal(seen(page), drawn)  # it draws itself no further
+    assert says(page).startswith("Classifier: ")
+    clear(calm)
+    np.testing.assert_array_equal(act(calm), drawn)  # and nothing is left of it

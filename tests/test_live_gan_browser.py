@@ -805,6 +805,8 @@ def test_patches_are_reached_by_keyboard(open_page):
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
     assert page.evaluate("document.activeElement.ariaLabel") == "Hide row 3, column 1"
+    page.keyboard.press("Control+ArrowRight")  # not for the figure
+    assert page.evaluate("document.activeElement.ariaLabel") == "Hide row 3, column 1"
     for key, turned in ((" ", True), ("Enter", False)):
         page.keyboard.press(key)
         expected = before.copy()

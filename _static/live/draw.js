@@ -156,13 +156,15 @@
     };
 
     let asked = false;
+    let speaks = false; // once the reader has changed something
     const changed = (speak) => {
       pad.paint();
+      speaks ||= speak;
       if (!asked) {
         requestAnimationFrame(() => {
           asked = false;
           const verdict = update();
-          if (speak) window.live.say(region, verdict);
+          if (speaks) window.live.say(region, verdict);
         });
       }
       asked = true;
@@ -200,6 +202,7 @@
       return [((event.clientX - left) / width) * SIDE, ((event.clientY - top) / width) * SIDE];
     };
     pad.node.addEventListener("pointerdown", (event) => {
+      if (!event.isPrimary) return; // or lines would join two fingers
       if (opening.running) clear();
       pad.node.setPointerCapture(event.pointerId);
       last = place(event);
@@ -207,7 +210,7 @@
       changed(true);
     });
     pad.node.addEventListener("pointermove", (event) => {
-      if (!pad.node.hasPointerCapture(event.pointerId)) return;
+      if (!event.isPrimary || !pad.node.hasPointerCapture(event.pointerId)) return;
       // A fast finger reports several places at once.
       for (const each of [...(event.getCoalescedEvents?.() ?? []), event]) {
         line(last, place(each));
@@ -220,6 +223,7 @@
     const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const within = (value) => Math.min(Math.max(value, 0), SIDE - 1);
     pad.node.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
       const middle = () => [pen.column + 0.5, pen.row + 0.5];
       const before = middle();
       if (event.key in WAYS) {

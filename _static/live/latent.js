@@ -182,6 +182,7 @@
       });
       node.addEventListener("keydown", (event) => {
         const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+        if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
         if (!(event.key in way)) return;
         event.preventDefault();
         const step = plane.frame.side * (event.shiftKey ? 0.1 : 0.02);

@@ -161,6 +161,7 @@
         onkeydown(event) {
           const at = buttons.indexOf(event.target);
           if (!(event.key in WAYS) || at === -1) return;
+          if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
           event.preventDefault();
           const [down, right] = WAYS[event.key];
           const within = (value) => Math.min(Math.max(value, 0), GRID - 1);
