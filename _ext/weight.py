@@ -200,6 +200,18 @@ def plain_roles(page: str) -> str:
     return page.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def mend_search(script: str) -> str:
+    """Have the search look a place up by its name.
+
+    Sphinx takes `#module-a.b` for a selector, in which the dot has a meaning of its
+    own: it finds nothing, warns, and quotes the start of the page instead.
+    """
+    return script.replace(
+        'htmlElement.querySelector(`[role="main"] ${anchor}`)',
+        "htmlElement.getElementById(anchor.slice(1))",
+    )
+
+
 # --- the book ---------------------------------------------------------------------
 
 
@@ -218,6 +230,9 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         after = plain_roles(drop_unused(after))
         if after != before:
             path.write_text(after, "utf-8")
+    search = output / "_static" / "searchtools.js"
+    if search.exists():
+        search.write_text(mend_search(search.read_text("utf-8")), "utf-8")
     for pattern in UNUSED:
         for path in (output / "_static").glob(pattern):
             path.unlink()

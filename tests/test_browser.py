@@ -83,6 +83,7 @@ def test_search_finds_what_readers_look_for(tab, home, term, start):
     first = [link.get_attribute("href") for link in results.all()[:FIRST]]
     page = f"chapters/{TERMS[term]}.html"
     assert page in [address.partition("#")[0] for address in first]
+    tab.page.wait_for_load_state("networkidle")  # pages are asked for their words
     assert tab.complaints(start) == []
 
 

@@ -261,6 +261,17 @@ def test_scripts_wait_except_the_one_that_the_page_itself_speaks_to():
     assert weight.drop_unused(text) == text
 
 
+def test_the_search_looks_for_places_by_name():
+    """In the script that Sphinx brings, whose version may differ."""
+    import sphinx
+
+    path = Path(sphinx.__file__).parent / "themes/basic/static/searchtools.js"
+    text = weight.mend_search(path.read_text("utf-8"))
+    assert "] ${anchor}`)" not in text
+    assert text.count("htmlElement.getElementById(anchor.slice(1));") == 1
+    assert weight.mend_search(text) == text
+
+
 def test_entries_of_a_bibliography_are_items_of_a_list():
     text = '<div role="list"><div role="doc-biblioentry">Book</div></div>'
     assert weight.plain_roles(text) == text.replace("doc-biblioentry", "listitem")
