@@ -1,6 +1,6 @@
 """Light pages: what a finished page does not need is taken out.
 
-When the book is written, three things happen to it here:
+When the book is written, four things happen to it here:
 
 - Pictures become WebP. Pages tell their sizes, so that nothing moves while they arrive,
   and load a picture only when its reader comes near. Charts, on white, are marked: they
@@ -9,6 +9,7 @@ When the book is written, three things happen to it here:
   1.5 MB of script, for a dozen.
 - Scripts and styles go from pages that have nothing for them to do, and the search
   index, which the theme puts into every page, stays on the page that searches.
+- The search is mended: it quotes the place that it found, not the start of its page.
 """
 
 import json
