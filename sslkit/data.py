@@ -239,8 +239,9 @@ def unit_interval(images: ArrayLike) -> NDArray[np.float32]:
     """Scale pixels from 0 to 255 to the interval [0, 1].
 
     Args:
-        images: uint8 `[n, height, width]`. Other types are refused because their
-            range cannot be told from them: floats may have been scaled already.
+        images: uint8 `[n, height, width]` or `[n, height, width, 3]`. Other types are
+            refused because their range cannot be told from them: floats may have been
+            scaled already.
 
     Returns:
         float32 images of the same shape.
@@ -562,10 +563,11 @@ def _check_images(images: ArrayLike) -> NDArray[np.uint8]:
             f"images must be uint8 with values 0 to 255, got {images.dtype}: pass the "
             "images as they were loaded, such as mnist.x_train."
         )
-    if images.ndim != 3:
+    if images.ndim != 3 and not (images.ndim == 4 and images.shape[-1] == 3):
         raise ValueError(
-            "images must have the shape [n, 28, 28] or another [n, height, width], got "
-            f"{images.shape}: use images[None] for one image, and drop a channel axis."
+            "images must have the shape [n, 28, 28], [n, height, width, 3] if "
+            f"coloured, or another [n, height, width], got {images.shape}: use images[None] for "
+            "one image, and drop a channel axis of length 1."
         )
     return images
 

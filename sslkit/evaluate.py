@@ -128,7 +128,8 @@ def embed(
     Args:
         encoder: See `Encoder`. It is called, not trained; a Keras model runs with
             `training=False`, as it does whenever it is called outside `fit`.
-        images: uint8 images `[n, 28, 28]`, n at least 1.
+        images: uint8 images `[n, 28, 28]`, or of another size or with three colours,
+            n at least 1.
         batch_size: Images per call. It bounds the memory and changes nothing else.
 
     Returns:

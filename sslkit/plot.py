@@ -320,6 +320,40 @@ def image_grid(
 
 
 @matplotlib.rc_context(STYLE)
+def picture_map(places: ArrayLike, images: ArrayLike, size: float = 0.28) -> Figure:
+    """Small images at places in a plane, such as those that t-SNE finds.
+
+    Args:
+        places: `[n, 2]`, to the right and up. Their unit means nothing.
+        images: `[n, height, width]` or `[n, height, width, 3]` in [0, 1].
+        size: Side of an image in inches.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there are not as many places as images.
+    """
+    places, images = np.asarray(places, float), np.asarray(images)
+    if places.shape != (len(images), 2):
+        raise ValueError(
+            f"places must have shape [{len(images)}, 2], one for each image, got "
+            f"{places.shape}."
+        )
+    low, high = places.min(axis=0), places.max(axis=0)
+    figure = Figure(figsize=(WIDTH, WIDTH))
+    axes = figure.subplots()
+    half = size / WIDTH / 2
+    for (x, y), image in zip((places - low) / (high - low), images, strict=True):
+        box = (x - half, x + half, y - half, y + half)
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=box, aspect="equal")
+    axes.set(xlim=(-half, 1 + half), ylim=(-half, 1 + half), xticks=[], yticks=[])
+    axes.set(xlabel="first coordinate of the map", ylabel="second coordinate")
+    axes.grid(False)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
 def code_maps(
     panels: Mapping[str, tuple[ArrayLike, ArrayLike]],
     limit: float | None = None,
