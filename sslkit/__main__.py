@@ -59,8 +59,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
     try:
         command(**options)
-    except (ValueError, Stopped) as why:
+    except (ValueError, OSError, Stopped) as why:
         print(f"sslkit: {why}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sslkit: interrupted.", file=sys.stderr)
         return 1
     return 0
 

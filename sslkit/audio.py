@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
+from sslkit import distribute
 from sslkit.augment import _Augmentation, _check_range
 from sslkit.base import Composite
 from sslkit.contrastive import SimCLR
@@ -893,4 +894,5 @@ class MaskedModel(Composite):
     ) -> Any:
         """Mean squared error of the hidden values."""
         guess, hidden = y_pred
-        return ops.sum(hidden * ops.square(x - guess)) / ops.sum(hidden)
+        error = ops.sum(hidden * ops.square(x - guess)) / ops.sum(hidden)
+        return distribute.share(error)

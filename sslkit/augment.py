@@ -33,9 +33,9 @@ place, rotation, shear, zoom and translation are four layers and thus four
 interpolations, each of which blurs the strokes a little, and there is none that masks
 an exact share of patches.
 
-The warps (affine, rotation, crop) run an operation that XLA cannot compile. A model
-that holds one is compiled without XLA, with a warning if `jit_compile=True` was
-asked for; mapped over the pipeline they disturb nothing.
+The warps (affine, rotation, the crops) run an operation that XLA cannot compile. A
+model that holds one is compiled without XLA, with a warning if `jit_compile=True`
+was asked for; mapped over the pipeline they disturb nothing.
 """
 
 import math
@@ -45,6 +45,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+from sslkit.distribute import SeedGenerator, independent
 
 
 def affine_matrix(
@@ -109,7 +111,7 @@ class _Augmentation(keras.layers.Layer):
         # With the bare number, a flip and a rotation that are both given seed 0 would
         # draw the same numbers: the flipped images would be those turned clockwise.
         self.own_seed = zlib.crc32(f"{type(self).__name__} {seed}".encode())
-        self.generator = keras.random.SeedGenerator(self.own_seed)
+        self.generator = SeedGenerator(self.own_seed)
 
     def build(self, input_shape: tuple) -> None:
         """Make nothing: no augmentation has weights."""
@@ -438,6 +440,95 @@ class RandomCrop(_RandomWarp):
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
+class RandomResizedCrop(_RandomWarp):
+    r"""Cut out a rectangle at a random place and enlarge it to the old size.
+
+    Two crops of one photograph show different parts of it, or one shows a part of
+    what the other shows, at another scale: to recognise one by the other takes more
+    than comparing pixels. Szegedy et al., arXiv 1409.4842, section 6, for classifying;
+    Chen et al., arXiv 2002.05709, for contrasting.
+
+    A rectangle of the share $a$ of the area and the aspect $r$ has the share
+    $\sqrt{a r}$ of the width and $\sqrt{a / r}$ of the height, each at most 1. Every
+    place where it lies inside the image is equally likely. Pixels are interpolated
+    bilinearly; beyond the outermost centres, the border goes on.
+
+    Args:
+        area: Smallest and largest share of the area, $a$, above 0 and at most 1; drawn
+            uniformly.
+        aspect: Smallest and largest width, divided by height, compared with those of
+            the image, $r$; the logarithm is drawn uniformly.
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = RandomResizedCrop((0.2, 1.0), seed=0)
+        >>> layer(np.ones((4, 64, 64, 3), "float32"), training=True).shape
+        TensorShape([4, 64, 64, 3])
+    """
+
+    def __init__(
+        self,
+        area: Sequence[float] = (0.2, 1.0),
+        aspect: Sequence[float] = (3 / 4, 4 / 3),
+        *,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        """Check and keep the ranges; see the class for the arguments."""
+        _check_factors("area", area, 1.0)
+        _check_factors("aspect", aspect, math.inf)
+        super().__init__(seed, **kwargs)
+        self.area = tuple(area)
+        self.aspect = tuple(aspect)
+
+    def draw_boxes(self, batch: int) -> tuple[Any, Any]:
+        """Draw the rectangles of `batch` images.
+
+        Args:
+            batch: Number of images.
+
+        Returns:
+            Size and upper left corner, as shares of height and width, `[batch, 2]`
+            each: from 0 to 1, as is their sum.
+        """
+        unit = keras.random.uniform((batch, 4), seed=self.generator)
+        low, high = self.area
+        area = low + (high - low) * unit[:, 0]
+        low, high = (math.log(each) for each in self.aspect)
+        aspect = ops.exp(low + (high - low) * unit[:, 1])
+        size = ops.stack([ops.sqrt(area / aspect), ops.sqrt(area * aspect)], axis=-1)
+        size = ops.minimum(size, 1.0)
+        return size, (1 - size) * unit[:, 2:]
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        batch, height, width, _ = ops.shape(images)
+        size, corner = self.draw_boxes(batch)
+        # The middle of the rectangle goes to the middle of the image.
+        middle = corner + size / 2 - 0.5
+        pixels = ops.convert_to_tensor([height, width], "float32")
+        matrix = affine_matrix(
+            degrees=ops.zeros((batch,)),
+            scale=1 / size,
+            shear=ops.zeros((batch,)),
+            shift=-middle * pixels / size,
+            size=(height, width),
+        )
+        return ops.image.affine_transform(
+            images, matrix, "bilinear", fill_mode="nearest"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "area": self.area, "aspect": self.aspect}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
 class RandomFlip(_Augmentation):
     """Mirror each image with probability one half, with Keras's own layer.
 
@@ -471,6 +562,7 @@ class RandomFlip(_Augmentation):
         self.flip = keras.layers.RandomFlip(
             mode, seed=self.own_seed, dtype=self.dtype_policy
         )
+        independent(self.flip)
 
     def augment(self, images: Any) -> Any:
         """Change images `[batch, height, width, channels]`."""
@@ -529,6 +621,136 @@ class RandomGain(_Augmentation):
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
+class RandomColour(_Augmentation):
+    r"""Change hue, saturation, contrast and brightness of each image.
+
+    Two crops of one photograph have much the same colours, so that a network could
+    match them by colour alone. With $g$ the mean of the channels of a pixel $x$,
+    $R$ a rotation by the angle $\theta$ about the axis of greys, and $m$ the mean of an
+    image, each pixel becomes
+
+    $$y = g + s\, R\, (x - g), \qquad b\, (m + k\, (y - m))$$
+
+    clipped to [0, 1]. At the strength $S$, factors $s$, $k$ and $b$ are uniform within
+    $1 \pm 0.8\,S$, and $\theta$ within $\pm 0.2\,S$ of a full turn. Chen et al., arXiv
+    2002.05709, appendix A, whose hue is that of the HSV colour space, whose order is
+    random, and who leave every fifth image as it is.
+
+    Grey images get contrast and brightness alone; hue takes three channels.
+
+    Args:
+        strength: $S$, above 0 and at most 1.25, where contrast may vanish.
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If `strength` is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = RandomColour(0.5, seed=0)
+        >>> layer(np.ones((4, 64, 64, 3), "float32"), training=True).shape
+        TensorShape([4, 64, 64, 3])
+    """
+
+    def __init__(self, strength: float = 1.0, *, seed: int, **kwargs: Any) -> None:
+        """Check and keep the strength; see the class for the arguments."""
+        if not isinstance(strength, (int, float)) or not 0 < strength <= 1.25:
+            raise ValueError(
+                f"strength must be above 0 and at most 1.25, got {strength!r}: pass, "
+                "say, 0.5; for none leave the layer out."
+            )
+        super().__init__(seed, **kwargs)
+        self.strength = strength
+
+    def draw(self, batch: int) -> dict[str, Any]:
+        """Draw the changes of `batch` images.
+
+        Args:
+            batch: Number of images.
+
+        Returns:
+            Factors `brightness`, `contrast` and `saturation`, and `hue` in full
+            turns, `[batch]` each.
+        """
+        unit = keras.random.uniform((batch, 4), -1.0, 1.0, seed=self.generator)
+        names = ("brightness", "contrast", "saturation")
+        factors = {
+            name: 1 + 0.8 * self.strength * unit[:, i] for i, name in enumerate(names)
+        }
+        return {**factors, "hue": 0.2 * self.strength * unit[:, 3]}
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        batch, channels = ops.shape(images)[0], images.shape[-1]
+        drawn = {
+            name: ops.reshape(each, (batch, 1, 1, 1))
+            for name, each in self.draw(batch).items()
+        }
+        x = ops.cast(images, "float32")  # half precision is coarse for sums of pixels
+        if channels > 1:
+            grey = ops.mean(x, axis=-1, keepdims=True)
+            colour = x - grey
+            if channels == 3:
+                # What is left without grey is perpendicular to the axis: its turn is
+                # a mix of itself and of itself turned by a quarter, the product with
+                # the axis.
+                theta = 2 * math.pi * drawn["hue"]
+                quarter = ops.roll(colour, 1, axis=-1) - ops.roll(colour, -1, axis=-1)
+                colour = ops.cos(theta) * colour + ops.sin(theta) / 3**0.5 * quarter
+            x = grey + drawn["saturation"] * colour
+        middle = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        x = drawn["brightness"] * (middle + drawn["contrast"] * (x - middle))
+        return ops.cast(ops.clip(x, 0.0, 1.0), images.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "strength": self.strength}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
+class RandomGrey(_Augmentation):
+    """Take the colour from some images: all channels become their mean.
+
+    Args:
+        probability: That an image turns grey, from 0 to 1. arXiv 2002.05709, appendix
+            A, has 0.2.
+        seed: Fixes the sequence of draws.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If `probability` is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> red = np.array([[[[0.75, 0.0, 0.0]]]], "float32")
+        >>> print(RandomGrey(1.0, seed=0)(red, training=True).numpy()[0, 0, 0])
+        [0.25 0.25 0.25]
+    """
+
+    def __init__(self, probability: float = 0.2, *, seed: int, **kwargs: Any) -> None:
+        """Check and keep the probability; see the class for the arguments."""
+        if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
+            raise ValueError(
+                f"probability must be a number from 0 to 1, got {probability!r}."
+            )
+        super().__init__(seed, **kwargs)
+        self.probability = probability
+
+    def augment(self, images: Any) -> Any:
+        """Change images `[batch, height, width, channels]`."""
+        lots = keras.random.uniform(
+            (ops.shape(images)[0], 1, 1, 1), seed=self.generator
+        )
+        grey = ops.mean(ops.cast(images, "float32"), axis=-1, keepdims=True)
+        return ops.where(lots < self.probability, ops.cast(grey, images.dtype), images)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "probability": self.probability}
+
+
+@keras.saving.register_keras_serializable(package="sslkit")
 class GaussianNoise(_Augmentation):
     """Add independent Gaussian noise to every pixel, then clip to [0, 1].
 
@@ -563,6 +785,7 @@ class GaussianNoise(_Augmentation):
         self.noise = keras.layers.GaussianNoise(
             stddev, seed=self.own_seed, dtype=self.dtype_policy
         )
+        independent(self.noise)
 
     def augment(self, images: Any) -> Any:
         """Change images `[batch, height, width, channels]`."""
@@ -693,6 +916,16 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(
             f"{name} must be a number {limits}, got {value!r}: it is the largest "
             "change either way."
+        )
+
+
+def _check_factors(name: str, value: Sequence[float], limit: float) -> None:
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if not is_pair or not 0 < value[0] <= value[1] <= limit or value[1] == math.inf:
+        most = "" if limit == math.inf else f" and at most {limit:g}"
+        raise ValueError(
+            f"{name} must be a smallest and a largest number above 0{most}, got "
+            f"{value!r}: pass, say, (0.5, 1.0)."
         )
 
 

@@ -4,6 +4,7 @@ Chapters *Model building*, *Autoencoder* and *Denoising and sparse autoencoders*
 """
 
 import math
+import threading
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import ops
 
 from sslkit import losses, networks
 from sslkit.base import Composite
+from sslkit.distribute import share
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
@@ -74,7 +76,7 @@ class Autoencoder(Composite):
         """Mean squared error per pixel of `y_pred`, plus what layers charge."""
         pixels = math.prod(x.shape[1:])
         error = ops.mean(losses.squared_error(x, y_pred)) / pixels
-        return error + sum(self.losses)
+        return share(error + sum(self.losses))
 
 
 @keras.saving.register_keras_serializable(package="sslkit")
@@ -151,6 +153,21 @@ class _Penalised(Autoencoder):
         _check_number("penalty", penalty, math.inf)
         super().__init__(encoder, decoder, seed, **kwargs)
         self.penalty = penalty
+        # `add_loss` has one list for all replicas, each of which runs in a thread of
+        # its own and would pay for the others.
+        self.owed = threading.local()
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Mean squared error per pixel of `y_pred`, plus what `call` charged."""
+        error = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return error + share(self.owed.price)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
@@ -183,7 +200,7 @@ class SparseAutoencoder(_Penalised):
         """Reconstruct images, and charge for their codes."""
         code = self.encoder(images, training=training)
         size = ops.abs(ops.cast(code, "float32"))
-        self.add_loss(self.penalty * ops.mean(ops.sum(size, axis=-1)))
+        self.owed.price = self.penalty * ops.mean(ops.sum(size, axis=-1))
         return self.decoder(code, training=training)
 
 
@@ -210,6 +227,7 @@ class ContractiveAutoencoder(_Penalised):
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Reconstruct images; in training, charge for the slope of the encoder."""
+        self.owed.price = 0.0
         if training:
             # In float32, for the square of a difference would overflow in float16.
             v = keras.random.normal(ops.shape(images), seed=self.seed_generator)
@@ -218,7 +236,7 @@ class ContractiveAutoencoder(_Penalised):
                 ops.cast(images, v.dtype),
                 v,
             )
-            self.add_loss(self.penalty * ops.mean(slope))
+            self.owed.price = self.penalty * ops.mean(slope)
         return super().call(images, training)
 
 

@@ -13,6 +13,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from sslkit import distribute
+
 
 class Composite(keras.Model):
     """A model whose networks are arguments of its constructor.
@@ -39,7 +41,7 @@ class Composite(keras.Model):
             raise ValueError(f"seed must be an int, got {seed!r}: pass, say, seed=0.")
         super().__init__(**kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = distribute.SeedGenerator(seed)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
@@ -178,13 +180,13 @@ class Adversarial(Composite):
             loss: Function without arguments that computes the scalar to minimise.
 
         Returns:
-            The loss before the step.
+            The loss before the step, with several replicas that of this one's examples.
         """
         chosen, variables = getattr(self, optimizer), self.player(optimizer)
         with tf.GradientTape() as tape:
             value = loss()
             # In mixed precision, small gradients would vanish in float16.
-            scaled = chosen.scale_loss(value)
+            scaled = chosen.scale_loss(distribute.share(value))
         sources = [variable.value for variable in variables]
         chosen.apply(tape.gradient(scaled, sources), variables)
         return value

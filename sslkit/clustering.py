@@ -16,6 +16,7 @@ from keras import ops
 from sslkit import networks
 from sslkit.base import follow, moving_copy
 from sslkit.contrastive import TwoViews
+from sslkit.distribute import gather, share
 
 
 def sinkhorn(scores: Any, epsilon: float = 0.05, steps: int = 3) -> Any:
@@ -272,7 +273,7 @@ class Centre(keras.layers.Layer):
     def call(self, a: Any, training: bool = False) -> Any:
         """Return `a` as it is, `[batch, K]`, and follow its mean if `training`."""
         if training:
-            new = ops.mean(ops.stop_gradient(a), axis=0)
+            new = ops.mean(gather(ops.stop_gradient(a)), axis=0)
             self.mean.assign(self.momentum * self.mean + (1 - self.momentum) * new)
         return a
 
@@ -375,9 +376,9 @@ class SwAV(TwoViews):
         training: bool = True,
     ) -> Any:
         """Mean swapped prediction of the batch, in nats."""
-        scores_a, scores_b = ops.split(y_pred, 2)
+        scores_a, scores_b = gather(*ops.split(y_pred, 2))
         settings = self.temperature, self.epsilon, self.steps
-        return ops.mean(swapped_prediction(scores_a, scores_b, *settings))
+        return share(ops.mean(swapped_prediction(scores_a, scores_b, *settings)))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
@@ -486,7 +487,7 @@ class DINO(TwoViews):
             self.teacher_temperature,
         )
         self.centre(teacher, training=training)
-        return ops.mean(losses)
+        return share(ops.mean(losses))
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Take a step of the student, then let the teacher follow."""
@@ -594,8 +595,9 @@ class IIC(TwoViews):
         training: bool = True,
     ) -> Any:
         """Minus the mutual information, mean over the heads, in nats."""
-        found = [mutual_information(*ops.split(p, 2)) for p in self.heads(y_pred)]
-        return -sum(found) / len(found)
+        views = [gather(*ops.split(p, 2)) for p in self.heads(y_pred)]
+        found = [mutual_information(p_a, p_b) for p_a, p_b in views]
+        return share(-sum(found) / len(found))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""

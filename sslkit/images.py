@@ -38,6 +38,9 @@ SIDES = (28, 32, 64, 96, 128, 224)
 LOOKED_AT = 64
 """Pictures that are opened to choose a side and the number of channels."""
 
+CHANNELS = ((), (1,), (3,), (4,))
+"""What may follow height and width in the shape of a picture."""
+
 Shape = tuple[int, ...]
 
 
@@ -103,9 +106,9 @@ class Source:
             return None
         try:
             return self.picture(index)
-        # Pillow raises SyntaxError for broken PNG headers, and an error of its own
-        # for pictures so large that they are taken for an attack.
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as why:
+        # Whatever a damaged file makes Pillow raise: SyntaxError for a broken header,
+        # an error of its own for a picture so large that it is taken for an attack.
+        except Exception as why:
             self._note(index, why)
             return None
 
@@ -212,12 +215,14 @@ class Source:
     def _note(self, index: int, why: Exception) -> None:
         with self._lock:
             self.broken[index] = f"{type(why).__name__}: {why}"
-            if len(self.broken) > self.bad * self.count:
+            # Not a product: 0.29 * 100 is less than 29.
+            if len(self.broken) / self.count > self.bad:
                 first = [f"{self.names[i]} ({self.broken[i]})" for i in self.broken]
                 self.failure = ValueError(
                     f"{len(self.broken)} of {self.count} pictures cannot be read, more "
                     f"than the share bad={self.bad:g} allows: "
-                    f"{'; '.join(first[:5])}. Mend or remove them, or allow more."
+                    f"{'; '.join(first[:5])}. Allow more, or start a new run after "
+                    "they are mended or removed."
                 )
                 raise self.failure
 
@@ -248,7 +253,7 @@ class Folder(Source):
         """List the files; see the class for the arguments."""
         self.folder = Path(folder)
         # Names as text: a hundred thousand Path objects take seconds and memory.
-        names = sorted(_list(self.folder, ""))
+        names = sorted(_list(self.folder))
         if not names:
             raise ValueError(
                 f"{folder} holds no picture, in no subfolder: their names have to end "
@@ -286,8 +291,8 @@ class Folder(Source):
             try:
                 with Image.open(self.folder / name) as file:
                     sides.append(min(file.size))
-                    grey.append(file.mode in ("1", "L") or file.mode.startswith("I"))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                    grey.append(file.mode in ("1", "L", "LA", "I", "I;16", "I;16B"))
+            except Exception:
                 continue  # It is reported when its turn to be read comes.
         if not sides:
             raise ValueError(
@@ -406,6 +411,8 @@ def open_images(
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}.")
     if not place.exists():
         raise ValueError(f"there is no file or folder {place}: check the path.")
+    if not os.access(place, os.R_OK):
+        raise ValueError(f"{place} cannot be read: get leave to read it, or copy it.")
     known = "dataset_info.json", "dataset_spec.pb"
     if place.is_dir() and not any((place / name).exists() for name in known):
         return Folder(place, side, channels, bad)
@@ -461,7 +468,7 @@ def read_labels(path: str | Path, names: Sequence[str]) -> list[str]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError) as why:
+    except (OSError, UnicodeDecodeError, csv.Error) as why:
         raise ValueError(f"labels {path} cannot be read as text: {why}.") from None
     if rows and [cell.strip().lower() for cell in rows[0]] == ["name", "label"]:
         rows = rows[1:]
@@ -477,16 +484,27 @@ def read_labels(path: str | Path, names: Sequence[str]) -> list[str]:
     return [classes.get(name, "") for name in names]
 
 
-def _list(folder: str | Path, prefix: str) -> Iterator[str]:
+def _list(
+    folder: str | Path, prefix: str = "", above: tuple[str, ...] = ()
+) -> Iterator[str]:
     """Names of picture files, relative to the folder, with forward slashes."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):  # Thumbnails and leftovers of programs.
-                continue
-            if entry.is_dir():
-                yield from _list(entry.path, f"{prefix}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                yield prefix + entry.name
+    here = os.path.realpath(folder)
+    if here in above:  # A link led back to a folder that it lies in.
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as why:
+        raise ValueError(f"the folder {folder} cannot be listed: {why}.") from None
+    for entry in entries:
+        if entry.name.startswith("."):  # Thumbnails and leftovers of programs.
+            continue
+        link = entry.is_symlink()
+        if os.path.isdir(entry.path) if link else entry.is_dir():
+            yield from _list(entry.path, f"{prefix}{entry.name}/", (*above, here))
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and (
+            link or entry.is_file()  # Opening a pipe would wait for ever.
+        ):
+            yield prefix + entry.name
 
 
 def _npz(place: Path, scratch: Path) -> tuple[Path, list[str] | None]:
@@ -510,7 +528,11 @@ def _npz(place: Path, scratch: Path) -> tuple[Path, list[str] | None]:
             with np.load(place) as file:
                 labels = [str(label) for label in file["y"]]
         return laid, labels
-    except (zipfile.BadZipFile, EOFError, IndexError, zlib.error) as why:
+    # Of zip files that hold no arrays, are empty, damaged, locked or packed otherwise.
+    except (
+        *(KeyError, IndexError, EOFError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as why:
         raise ValueError(f"{place} cannot be read as an .npz file: {why}.") from None
 
 
@@ -518,22 +540,24 @@ def _dataset(
     place: Path, side: int | None, channels: int | None, scratch: Path
 ) -> tuple[Path, list[str] | None]:
     """Lay the pictures of a data set out as one array, in a single pass."""
-    laid, listed = (scratch / f"{_stamp(place)}{end}" for end in (".npy", ".json"))
+    read = _saved if (place / "dataset_spec.pb").exists() else _tfds
+    first = next(read(place), None)
+    if first is None:
+        raise ValueError(f"{place} holds no pictures.")
+    _as_image(first[0])  # Whatever is no picture is refused before anything is written.
+    shape = _shape_of(first[0], side, channels)
+    name = f"{_stamp(place)}-{'x'.join(map(str, shape))}"
+    laid, listed = (scratch / f"{name}{end}" for end in (".npy", ".json"))
     if not (laid.exists() and listed.exists()):
-        pairs = (_saved if (place / "dataset_spec.pb").exists() else _tfds)(place)
         labels: list[str] = []
         with atomic(laid) as file:
-            for count, (picture, label) in enumerate(pairs, 1):
-                if count == 1:
-                    shape = _shape_of(picture, side, channels)
-                    # The number of pictures is written when it is known.
-                    _header(file, (0, *shape))
+            # The number of pictures is written when it is known.
+            _header(file, (0, *shape))
+            for picture, label in read(place):
                 file.write(_fit(_as_image(picture), shape).tobytes())
                 labels.append(label)
-            if not labels:
-                raise ValueError(f"{place} holds no pictures.")
             file.seek(0)
-            _header(file, (count, *shape))
+            _header(file, (len(labels), *shape))
         with atomic(listed) as file:
             file.write(json.dumps(labels).encode())
     labels = json.loads(listed.read_text())
@@ -544,13 +568,18 @@ def _saved(place: Path) -> Iterator[tuple[NDArray[Any], str]]:
     """Pictures and classes of what `tf.data.Dataset.save` wrote."""
     import tensorflow as tf
 
-    for element in tf.data.Dataset.load(str(place)).as_numpy_iterator():
-        if isinstance(element, dict):
-            yield element["image"], str(element.get("label", ""))
-        elif isinstance(element, tuple):
-            yield element[0], str(element[1])
-        else:
-            yield element, ""
+    try:
+        for element in tf.data.Dataset.load(str(place)).as_numpy_iterator():
+            if isinstance(element, dict):
+                element = element.get("image"), element.get("label", "")
+            elif not isinstance(element, tuple):
+                element = (element,)
+            picture, label = (*element, "")[:2]
+            yield picture, label.decode() if isinstance(label, bytes) else str(label)
+    except tf.errors.OpError as why:
+        raise ValueError(
+            f"{place} cannot be read as a data set of tf.data: {why.message}"
+        ) from None
 
 
 def _tfds(place: Path) -> Iterator[tuple[NDArray[Any], str]]:
@@ -569,7 +598,7 @@ def _tfds(place: Path) -> Iterator[tuple[NDArray[Any], str]]:
     )
     for element in tfds.as_numpy(builder.as_dataset(split=split)):
         label = element.get("label")
-        yield element["image"], "" if label is None else named(int(label))
+        yield element.get("image"), "" if label is None else named(int(label))
 
 
 def _header(file: BinaryIO, shape: Shape) -> None:
@@ -579,18 +608,20 @@ def _header(file: BinaryIO, shape: Shape) -> None:
 
 
 def _as_image(picture: NDArray[Any]) -> Image.Image:
-    if picture.dtype != np.uint8:
+    kind, shape = getattr(picture, "dtype", None), np.shape(picture)
+    if kind != np.uint8 or len(shape) not in (2, 3) or shape[2:] not in CHANNELS:
         raise ValueError(
-            f"pictures must be uint8, from 0 to 255, got {picture.dtype}: save them "
-            "as such."
+            "a picture must be uint8, from 0 to 255, of shape [height, width] or "
+            f"[height, width, channels], got {kind} {list(shape)}: save pictures as "
+            "such, one by one, and call them image."
         )
-    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    return Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
 
 
 def _fit(image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     """Cut a picture about its centre to the proportions of a shape, and scale it."""
     if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
-        image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
     image = image.convert("RGB" if len(shape) == 3 else "L")
     size = shape[1], shape[0]
     if image.size != size:
@@ -603,7 +634,7 @@ def _shape_of(picture: NDArray[Any], side: int | None, channels: int | None) -> 
     size = (side, side) if side else picture.shape[:2]
     if not side and size[0] != size[1]:
         size = (_nearest_side(min(size)),) * 2
-    colour = channels == 3 or (channels is None and picture.shape[2:] == (3,))
+    colour = channels == 3 or (channels is None and picture.shape[2:] in CHANNELS[2:])
     return (*size, 3) if colour else size
 
 
@@ -630,7 +661,7 @@ def check_batch(batch: int, replicas: int, count: int) -> None:
     Raises:
         ValueError: If `batch` is not from 1 to `count`, or no multiple of `replicas`.
     """
-    if not isinstance(batch, int) or not 1 <= batch <= count:
+    if not isinstance(batch, int | np.integer) or not 1 <= batch <= count:
         raise ValueError(
             f"batch must be an integer from 1 to the {count} pictures there are, got "
             f"{batch!r}."

@@ -15,6 +15,8 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.neighbors import NearestNeighbors
 
+from sslkit.distribute import gather, share
+
 
 def directions(h: ArrayLike, centre: ArrayLike) -> NDArray[np.float32]:
     """Features as directions: the centre is taken off, and lengths are made 1.
@@ -345,7 +347,7 @@ class ClusterHeads(keras.Model):
         training: bool = True,
     ) -> Any:
         """Sum of the losses of all heads."""
-        return ops.sum(neighbour_loss(y_pred, self.weight))
+        return share(ops.sum(neighbour_loss(gather(y_pred), self.weight)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

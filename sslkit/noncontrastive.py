@@ -14,6 +14,7 @@ from keras import ops
 from sslkit import losses
 from sslkit.base import follow, moving_copy
 from sslkit.contrastive import TwoViews
+from sslkit.distribute import gather, share
 
 
 def batchnorm_mlp(
@@ -131,7 +132,7 @@ class SimSiam(TwoViews):
         z = y_pred["z"]
         z_a, z_b = ops.split(ops.stop_gradient(z) if self.stop_gradient else z, 2)
         other = ops.concatenate([z_b, z_a])
-        return ops.mean(losses.negative_cosine(y_pred["p"], other))
+        return share(ops.mean(losses.negative_cosine(y_pred["p"], other)))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
@@ -235,9 +236,9 @@ class BarlowTwins(TwoViews):
         training: bool = True,
     ) -> Any:
         """Weighted sum of the terms, divided by the length of a projection."""
-        terms = losses.barlow_terms(*ops.split(y_pred, 2))
+        terms = losses.barlow_terms(*gather(*ops.split(y_pred, 2)))
         total = terms["invariance"] + self.weight * terms["redundancy"]
-        return total / y_pred.shape[-1]
+        return share(total / y_pred.shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""
@@ -298,8 +299,8 @@ class VICReg(TwoViews):
         training: bool = True,
     ) -> Any:
         """Weighted sum of the three terms."""
-        terms = losses.vicreg_terms(*ops.split(y_pred, 2))
-        return sum(self.term_weights[name] * terms[name] for name in terms)
+        terms = losses.vicreg_terms(*gather(*ops.split(y_pred, 2)))
+        return share(sum(self.term_weights[name] * terms[name] for name in terms))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""

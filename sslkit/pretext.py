@@ -19,6 +19,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from sslkit.base import Composite
+from sslkit.distribute import share
 from sslkit.networks import IMAGE_SHAPE
 
 TILE = IMAGE_SHAPE[0] // 2
@@ -32,7 +33,8 @@ def rotate(images: Any, turns: Any) -> Any:
     a transposition with a flip, two are two flips, and three are both.
 
     Args:
-        images: Square images, `[batch, side, side]`.
+        images: Square images, `[batch, side, side]` or `[batch, side, side,
+            channels]`.
         turns: Quarter turns, integers 0 to 3, `[batch]`.
 
     Returns:
@@ -47,12 +49,12 @@ def rotate(images: Any, turns: Any) -> Any:
          [1 3]]
     """
     images = ops.convert_to_tensor(images)
-    if len(images.shape) != 3 or images.shape[1] != images.shape[2]:
+    if len(images.shape) not in (3, 4) or images.shape[1] != images.shape[2]:
         raise ValueError(
-            f"images must have shape [batch, side, side], got {tuple(images.shape)}: "
-            "a quarter turn would change height and width."
+            f"images must have shape [batch, side, side], with channels or without, "
+            f"got {tuple(images.shape)}: a quarter turn would change height and width."
         )
-    turns = ops.reshape(turns, (-1, 1, 1))
+    turns = ops.reshape(turns, (-1, *[1] * (len(images.shape) - 1)))
     quarter = ops.flip(ops.swapaxes(images, 1, 2), axis=1)
     images = ops.where(turns % 2 == 1, quarter, images)
     # One axis at a time: older versions of Keras flip no more at once.
@@ -64,30 +66,42 @@ def cut(images: Any) -> Any:
     """Cut images into 2 x 2 tiles.
 
     Args:
-        images: `[batch, 28, 28]`.
+        images: `[batch, height, width]` or `[batch, height, width, channels]`, with
+            an even height and width.
 
     Returns:
-        Tiles `[batch, 4, 14, 14]`: upper left, upper right, lower left, lower right.
+        Tiles `[batch, 4, height / 2, width / 2]`, with the channels if there are any:
+        upper left, upper right, lower left, lower right.
+
+    Raises:
+        ValueError: If height or width is odd.
 
     Example:
         >>> cut(np.zeros((5, 28, 28))).shape
         TensorShape([5, 4, 14, 14])
     """
-    tiles = ops.reshape(images, (-1, 2, TILE, 2, TILE))
-    return ops.reshape(ops.transpose(tiles, (0, 1, 3, 2, 4)), (-1, 4, TILE, TILE))
+    height, width, *channels = images.shape[1:]
+    if height % 2 or width % 2:
+        raise ValueError(
+            f"images must have an even height and width, got {tuple(images.shape)}: "
+            "cut a row or column off."
+        )
+    down, across = height // 2, width // 2
+    tiles = ops.reshape(images, (-1, 2, down, 2, across, *channels))
+    return ops.reshape(ops.swapaxes(tiles, 2, 3), (-1, 4, down, across, *channels))
 
 
 def crop(tiles: Any, corners: Any, size: int) -> Any:
     """Cut a window out of each tile, at a place of its own.
 
     Args:
-        tiles: `[batch, 4, 14, 14]`.
+        tiles: `[batch, 4, side, side]`, maybe with an axis of channels.
         corners: Row and column of the upper left corner of each window, integers 0 to
-            `14 - size`, `[batch, 4, 2]`.
-        size: Side of the windows in pixels, 1 to 14.
+            `side - size`, `[batch, 4, 2]`.
+        size: Side of the windows in pixels, 1 to `side`.
 
     Returns:
-        Windows `[batch, 4, size, size]`.
+        Windows `[batch, 4, size, size]`, with the channels if there are any.
 
     Example:
         >>> tiles = np.arange(4 * 14 * 14).reshape(1, 4, 14, 14)
@@ -97,29 +111,37 @@ def crop(tiles: Any, corners: Any, size: int) -> Any:
          [29 30]]
     """
     inside = corners[..., None] + ops.arange(size, dtype="int32")  # [batch, 4, 2, size]
-    tiles = ops.take_along_axis(tiles, inside[:, :, 0, :, None], axis=2)
-    return ops.take_along_axis(tiles, inside[:, :, 1, None, :], axis=3)
+    rows, columns = inside[:, :, 0, :, None], inside[:, :, 1, None, :]
+    if len(tiles.shape) == 5:
+        rows, columns = rows[..., None], columns[..., None]
+    tiles = ops.take_along_axis(tiles, rows, axis=2)
+    return ops.take_along_axis(tiles, columns, axis=3)
 
 
-def assemble(tiles: Any) -> Any:
+def assemble(tiles: Any, side: int = TILE) -> Any:
     """Put tiles together to an image, each in the middle of its place.
 
     Args:
-        tiles: `[batch, 4, size, size]`, size at most 14, in the order of `cut`.
+        tiles: `[batch, 4, height, width]`, in the order of `cut`, maybe with an axis
+            of channels. Height and width are at most `side`.
+        side: Side of a place in pixels, half of the side of an image.
 
     Returns:
-        Images `[batch, 28, 28]`, with zeros between tiles smaller than 14 pixels.
+        Images `[batch, 2 * side, 2 * side]`, with the channels if there are any, and
+        with zeros between tiles that are smaller than their places.
 
     Example:
         >>> images = np.arange(784.0).reshape(1, 28, 28)
         >>> bool(ops.all(assemble(cut(images)) == images))
         True
     """
-    gap = TILE - tiles.shape[-1]
-    edge = (gap // 2, gap - gap // 2)
-    tiles = ops.pad(tiles, ((0, 0), (0, 0), edge, edge))
-    rows = ops.transpose(ops.reshape(tiles, (-1, 2, 2, TILE, TILE)), (0, 1, 3, 2, 4))
-    return ops.reshape(rows, (-1, *IMAGE_SHAPE))
+    edges = [(0, 0)] * len(tiles.shape)
+    for axis in (2, 3):
+        gap = side - tiles.shape[axis]
+        edges[axis] = (gap // 2, gap - gap // 2)
+    tiles, channels = ops.pad(tiles, edges), tiles.shape[4:]
+    rows = ops.swapaxes(ops.reshape(tiles, (-1, 2, 2, side, side, *channels)), 2, 3)
+    return ops.reshape(rows, (-1, 2 * side, 2 * side, *channels))
 
 
 def permutations(count: int = 24) -> NDArray[np.int64]:
@@ -167,7 +189,7 @@ class Pretext(Composite):
     accuracy, a fraction. A subclass says in `change` what is drawn.
 
     Args:
-        encoder: Model from images `[batch, 28, 28]` to features `[batch, d]`. After
+        encoder: Model from images `[batch, ...]` to features `[batch, d]`. After
             training, `model.encoder` is what the probes judge.
         head: Model from features to logits `[batch, changes]`, not used afterwards.
         changes: Number of changes there are.
@@ -208,7 +230,7 @@ class Pretext(Composite):
         """Draw a change for each image and make it.
 
         Args:
-            x: Images `[batch, 28, 28]`.
+            x: Images, `[batch, ...]`.
 
         Returns:
             The changed images, and the numbers of the changes, int32 `[batch]`.
@@ -222,7 +244,7 @@ class Pretext(Composite):
         """Change each image at random and guess the change.
 
         Args:
-            x: Images `[batch, 28, 28]`.
+            x: Images, `[batch, ...]`.
             training: Passed to the networks. The changes are drawn either way.
 
         Returns:
@@ -246,7 +268,7 @@ class Pretext(Composite):
         nll = keras.losses.sparse_categorical_crossentropy(
             k, ops.cast(logits, "float32"), from_logits=True
         )
-        return ops.mean(nll)
+        return share(ops.mean(nll))
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -268,7 +290,8 @@ class RotationPredictor(Pretext):
     and batch; the paper shows all four. Gidaris et al., arXiv 1803.07728.
 
     Args:
-        encoder: Model from images `[batch, 28, 28]` to features `[batch, d]`.
+        encoder: Model from square images, with channels or without, to features
+            `[batch, d]`.
         head: Model from features to logits, one for each entry of `turns`.
         turns: Quarter turns to draw from, different integers 0 to 3.
         seed: Fixes the turns that are drawn.
@@ -323,18 +346,21 @@ class Jigsaw(Pretext):
     $$\min_{f,\,c}\; \mathbb{E}_{x}\,\mathbb{E}_{k}\; {-\log}\,p(k \mid P_k\,x)$$
 
     with $P_k$ the image whose place $i$ holds tile $\pi_k(i)$, $\pi_k$ the permutation
-    number $k$. With `size` below 14, only a window of each tile is shown, at a
-    random place within the tile, so that strokes do not go on across the seam.
+    number $k$. With `size` below that of a tile, only a window of each is shown,
+    at a random place within the tile, so that strokes do not go on across the seam.
 
     The encoder sees the puzzle as one image, so that it also takes whole images. In
     Noroozi and Favaro, arXiv 1603.09246, it sees each tile by itself, and the head
     sees the features of all of them.
 
     Args:
-        encoder: Model from images `[batch, 28, 28]` to features `[batch, d]`.
+        encoder: Model from square images, with channels or without, to features
+            `[batch, d]`. A tile has half the side of its input, for images of the
+            course `TILE` pixels.
         head: Model from features to logits, one for each permutation.
         orders: The permutations, `[changes, 4]`, such as `permutations(24)`.
-        size: Side of the windows in pixels, 1 to 14. With 14, tiles touch.
+        size: Side of the windows in pixels, from 1 to the side of a tile, which is
+            taken if it is left out; then tiles touch.
         seed: Fixes the permutations and windows that are drawn.
         **kwargs: `name` and `dtype` of the model.
 
@@ -357,7 +383,7 @@ class Jigsaw(Pretext):
         encoder: keras.Model,
         head: keras.Model,
         orders: Any,
-        size: int = TILE,
+        size: int | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -374,28 +400,38 @@ class Jigsaw(Pretext):
                 f"orders must be different permutations of 0, 1, 2, 3, got "
                 f"{orders.tolist()!r}: pass, say, permutations(24)."
             )
-        if not isinstance(size, int) or not 1 <= size <= TILE:
+        height, width = encoder.input_shape[1:3]
+        if height != width or height % 2:
             raise ValueError(
-                f"size must be an integer 1 to {TILE}, got {size!r}: the windows are "
+                f"encoder must take images with equal, even height and width, got "
+                f"{height} x {width} pixels: they are cut into 2 x 2 square tiles."
+            )
+        side = height // 2
+        size = side if size is None else size
+        if not isinstance(size, int) or not 1 <= size <= side:
+            raise ValueError(
+                f"size must be an integer 1 to {side}, got {size!r}: the windows are "
                 "cut out of tiles of that many pixels."
             )
         super().__init__(encoder, head, len(orders), seed, **kwargs)
         self.orders = orders
+        self.side = side
         self.size = size
 
     def change(self, x: Any, k: Any) -> Any:
         """Cut a window out of each tile of image `i`, and put them in order `k[i]`."""
         tiles = cut(x)
-        if self.size < TILE:
+        if self.size < self.side:
             corners = keras.random.randint(
                 (ops.shape(x)[0], 4, 2),
                 0,
-                TILE - self.size + 1,
+                self.side - self.size + 1,
                 seed=self.seed_generator,
             )
             tiles = crop(tiles, corners, self.size)
         order = ops.take(ops.array(self.orders, "int32"), k, axis=0)
-        return assemble(ops.take_along_axis(tiles, order[:, :, None, None], axis=1))
+        order = ops.reshape(order, (-1, 4, *[1] * (len(tiles.shape) - 2)))
+        return assemble(ops.take_along_axis(tiles, order, axis=1), self.side)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""

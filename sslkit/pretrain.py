@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import signal
-import tempfile
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,8 @@ class Settings:
 
     def open(self, scratch: str | Path) -> Source:
         """Open the pictures."""
-        return open_images(self.data, self.side, self.channels, self.bad, scratch)
+        with _room(scratch, "a copy of the pictures"):
+            return open_images(self.data, self.side, self.channels, self.bad, scratch)
 
     def build(self, shape: tuple[int, ...]) -> keras.Model:
         """Make the model, untrained, for pictures of a shape."""
@@ -118,6 +119,7 @@ def pretrain(
         Stopped: If the run was interrupted, the disk is full or a worker was lost.
     """
     run, strategy = Path(run), strategy or tf.distribute.get_strategy()
+    _check(settings)
     source = settings.open(run / "scratch")
     batch = _batch(settings, source, strategy.num_replicas_in_sync)
     settings = _complete(settings, source, batch)
@@ -138,6 +140,7 @@ def pretrain(
             _fit(model, journal, source, batch, settings.seed, strategy)
         if chief:
             _save_encoder(encoder, run)
+            _tell(source)
     return run / ENCODER
 
 
@@ -175,17 +178,15 @@ class Journal(keras.callbacks.Callback):
         self.run, self.source, self.encoder = run, source, encoder
         self.steps, self.total, self.done = steps, steps * epochs, start
         self.progress, self.chief = progress and chief, chief
-        self.rows = [row for row in history(run) if row["step"] <= start]
-        self.watched = next(source.in_order(WATCHED, _spread(source.count)))[1]
+        rows = history(run) if start else []
+        self.rows = [row for row in rows if row["step"] <= start]
+        self.watched = source.batch(_spread(source.count))
         self.saved, self.time = start, time.monotonic()
         self.interrupted = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put the metrics back, which `fit` has just set to zero."""
         resume.load(self.run / CHECKPOINTS, self.model)
-        self.bar = tqdm(
-            total=self.total, initial=self.done, unit="step", disable=not self.progress
-        )
         if not self.rows:
             self._row({})
 
@@ -207,7 +208,13 @@ class Journal(keras.callbacks.Callback):
         self.interrupted = True
 
     def _row(self, logs: dict[str, Any]) -> None:
-        h = evaluate.embed(self.encoder, self.watched, batch_size=128)
+        try:
+            h = evaluate.embed(self.encoder, self.watched, batch_size=128)
+        except ValueError as why:
+            raise Stopped(
+                f"training went astray before step {self.done:,}: {why} Start a new "
+                "run with a lower --rate."
+            ) from None
         row = {name: float(np.mean(value)) for name, value in logs.items()}
         row["std"] = metrics.feature_std(h)
         row["rank"] = metrics.effective_rank(h) if h.any() else 0.0
@@ -296,7 +303,7 @@ def embed(
     Returns:
         Path of the file: features `h`, float32 `[n, d]`; `names` and `labels`, text
         `[n]`, `""` where no class is known; `skipped`, the names of unreadable
-        pictures.
+        pictures; `pictures`, the fingerprint of all.
 
     Raises:
         ValueError: As `open_images` and `read_labels` do, or if the run has not come
@@ -321,7 +328,9 @@ def embed(
             names=np.array([source.names[i] for i in numbers]),
             labels=np.array([known[i] for i in numbers]),
             skipped=np.array([source.names[i] for i in sorted(source.broken)], str),
+            pictures=source.fingerprint(),
         )
+    _tell(source)
     return path
 
 
@@ -361,15 +370,17 @@ def probe(
     rng = np.random.default_rng(settings.seed)
     chosen = rng.permutation(labelled)[:most]
     batches = list(source.in_order(chosen=chosen))
-    if not batches or len(np.unique(known[chosen])) < 2:
-        raise ValueError(
-            f"{run} has labelled pictures of {len(np.unique(known[labelled]))} classes "
-            "and probes need two: sort them into subfolders or pass labels."
-        )
-    read = np.concatenate([numbers for numbers, _ in batches])
-    x = np.concatenate([batch for _, batch in batches])
+    read = np.concatenate([numbers for numbers, _ in batches] or [chosen])
     y = np.unique(known[read], return_inverse=True)[1]
-    learn = len(x) - len(x) // 6
+    learn = len(y) - len(y) // 6
+    # The linear probe sets a sixth of the rest aside, to choose its regularisation.
+    if most < 12 or len(y) < 12 or len(np.unique(y[: learn - learn // 6])) < 2:
+        raise ValueError(
+            "probes need 12 labelled pictures, of two classes that are not too rare, "
+            f"got {len(y)} of {len(np.unique(y))} classes, drawn from {len(labelled)} "
+            f"with most={most}: sort more into subfolders or pass labels."
+        )
+    x = np.concatenate([batch for _, batch in batches])
     small = shrink(x)
     d = min(settings.features, learn, small[0].size)
     encoders = {
@@ -403,15 +414,16 @@ def _judge(
 
 
 def _batch(settings: Settings, source: Source, replicas: int) -> int:
-    """Pictures per step: as asked for, or a number that every replica gets a part of."""
+    """Pictures per step: as asked for, or a number that all replicas can share."""
     usual = max(1, min(128, source.count // 4) // replicas) * replicas
     batch = usual if settings.batch is None else settings.batch
     check_batch(batch, replicas, source.count)
-    return batch
+    return int(batch)
 
 
-def _complete(settings: Settings, source: Source, batch: int) -> Settings:
-    """Check numbers, and put what was chosen in place of `None`."""
+def _check(settings: Settings) -> None:
+    """Refuse what can be refused before the pictures are looked at."""
+    recipes.defaults(settings.method, (28, 28))
     for name, least in (("features", 1), ("epochs", 1), ("seed", 0)):
         value = getattr(settings, name)
         if not isinstance(value, int) or value < least:
@@ -422,10 +434,15 @@ def _complete(settings: Settings, source: Source, batch: int) -> Settings:
         raise ValueError(
             f"precision must be one of {PRECISIONS}, got {settings.precision!r}."
         )
+
+
+def _complete(settings: Settings, source: Source, batch: int) -> Settings:
+    """Put what was chosen in place of `None`."""
     encoder, augment = recipes.defaults(settings.method, source.shape)
     height, width = source.shape[:2]
     return replace(
         settings,
+        data=os.path.abspath(settings.data),
         batch=batch,
         side=height if height == width else None,
         channels=1 if len(source.shape) == 2 else 3,
@@ -442,16 +459,20 @@ def _claim(run: Path, settings: Settings, source: Source, resume_run: bool) -> N
         "pictures": source.fingerprint(),
     }
     path = run / RUN
-    if not path.exists():
-        with _room(run, RUN):
-            _write(path, now)
-        return
+    # A run that stopped before it had anything to keep may be started otherwise.
+    if resume.checkpoints(run / CHECKPOINTS) or (run / ENCODER).exists():
+        _compare(run, now, resume_run)
+    with _room(run, RUN):
+        _write(path, now)  # Pictures that were moved are looked for where they are.
+
+
+def _compare(run: Path, now: dict[str, Any], resume_run: bool) -> None:
     if not resume_run:
         raise ValueError(
             f"{run} holds a run already: add --resume to go on with it, or choose "
             "another folder."
         )
-    then = json.loads(path.read_text())
+    then = json.loads((run / RUN).read_text())
     others = [
         f"{name} was {then['settings'].get(name)!r} and is {value!r}"
         for name, value in now["settings"].items()
@@ -495,8 +516,14 @@ def _fit(
         batches = strategy.distribute_datasets_from_function(feed)
     else:
         batches = feed(tf.distribute.InputContext())
+    shown = {"unit": "step", "disable": not journal.progress}
+    bar = tqdm(total=span[1], initial=span[0], **shown)
     try:
-        with distribute.explain_lost_worker(), _signals(journal.interrupt):
+        with (
+            distribute.explain_lost_worker(),
+            _signals(journal.interrupt),
+            bar as journal.bar,
+        ):
             model.fit(
                 batches,
                 steps_per_epoch=span[1] - span[0],
@@ -506,21 +533,45 @@ def _fit(
             )
     except KeyboardInterrupt:
         raise Stopped(
-            f"interrupted after step {journal.done:,} of {journal.total:,}, which is "
-            "saved: go on with --resume."
+            f"interrupted; what was done up to step {journal.saved:,} of "
+            f"{journal.total:,} is saved: go on with --resume."
+        ) from None
+    except tf.errors.ResourceExhaustedError:
+        raise Stopped(
+            f"the memory of the device does not suffice for batches of {batch}: start "
+            "a new run with a smaller --batch or --side."
         ) from None
     except tf.errors.OpError:
         if source.failure is None:
             raise
         raise source.failure from None
+    except RuntimeError as why:
+        if isinstance(why.__cause__, tf.errors.OpError):  # A worker was lost.
+            raise Stopped(str(why)) from None
+        raise
 
 
 def _save_encoder(encoder: keras.Model, run: Path) -> None:
-    # Keras writes to a path of its own, so `resume.atomic` cannot be used.
-    with _room(run, ENCODER), tempfile.TemporaryDirectory(dir=run) as folder:
-        unfinished = Path(folder) / ENCODER
+    # Keras writes to a path of its own, so this copies what it wrote.
+    unfinished = run / f".unfinished-{ENCODER}"
+    with _room(run, ENCODER):
         encoder.save(unfinished)
-        os.replace(unfinished, run / ENCODER)
+        with resume.atomic(run / ENCODER) as file:
+            file.write(unfinished.read_bytes())
+        unfinished.unlink()
+
+
+def _tell(source: Source) -> None:
+    """Report on unreadable pictures, beside what a program prints."""
+    if source.broken:
+        first = sorted(source.broken)[:3]
+        some = "; ".join(f"{source.names[i]} ({source.broken[i]})" for i in first)
+        more = "; ..." if len(source.broken) > len(first) else ""
+        print(
+            f"{len(source.broken):,} of {source.count:,} pictures could not be read "
+            f"and were skipped: {some}{more}",
+            file=sys.stderr,
+        )
 
 
 def _open_for(run: Path, pictures: str | Path | None) -> Source:
@@ -548,7 +599,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def _room(folder: Path, what: str, saved: int = 0) -> Iterator[None]:
+def _room(folder: str | Path, what: str, saved: int = 0) -> Iterator[None]:
     """Say what to do if something cannot be written."""
     try:
         yield
@@ -556,7 +607,7 @@ def _room(folder: Path, what: str, saved: int = 0) -> Iterator[None]:
         whole = f" The checkpoint of step {saved:,} is whole." if saved else ""
         raise Stopped(
             f"{what} could not be written to {folder}: {why}.{whole} Make room or "
-            "get leave to write there, then do the same again with --resume."
+            "get leave to write there, then do the same again, pretrain with --resume."
         ) from None
 
 

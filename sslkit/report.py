@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from sslkit import plot, pretrain, resume
 from sslkit.data import unit_interval
-from sslkit.images import Source
+from sslkit.images import Source, shrink
 
 QUERIES, NEIGHBOURS, MAPPED = 8, 7, 1000
+SMALL = 4096
+"""Numbers that a picture on the map may have, see `sslkit.images.shrink`."""
 REPORT = "report.html"
 STYLE = """
 :root { color-scheme: light dark; }
@@ -59,11 +62,12 @@ def write(run: str | Path) -> Path:
         raise ValueError(f"{run} has no {pretrain.FEATURES} yet: embed its pictures.")
     with np.load(run / pretrain.FEATURES) as file:
         h, names, skipped = file["h"], file["names"], file["skipped"]
+        fingerprint = str(file["pictures"])
     source = settings.open(run / "scratch")
-    if not set(names[:100]) <= set(source.names):
+    if fingerprint != source.fingerprint():
         raise ValueError(
-            f"{pretrain.FEATURES} in {run} is of other pictures than the run's: embed "
-            "those first."
+            f"{pretrain.FEATURES} in {run} is of other pictures than the run's, or "
+            "they have changed since: embed those first."
         )
     pictures = Pictures(source, names)
     parts = [
@@ -86,12 +90,13 @@ def write(run: str | Path) -> Path:
         + "\n</main>\n</body>\n</html>\n"
     )
     with resume.atomic(path) as file:
-        file.write(page.encode())
+        # Names that are not text in any encoding have question marks.
+        file.write(page.encode("utf-8", "replace"))
     return path
 
 
 class Pictures:
-    """Pictures by the row of their features, in [0, 1].
+    """Pictures by the row of their features.
 
     Args:
         source: The pictures.
@@ -104,10 +109,9 @@ class Pictures:
         numbers = {name: i for i, name in enumerate(source.names)}
         self.numbers = [numbers[str(name)] for name in names]
 
-    def __getitem__(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+    def read(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Read the pictures of some rows, `[n, height, width, 3]` if coloured."""
-        chosen = np.array([self.numbers[row] for row in rows])
-        return unit_interval(self.source.batch(chosen))
+        return self.source.batch(np.array([self.numbers[row] for row in rows]))
 
 
 def _curves(rows: list[dict[str, float]]) -> Iterator[str]:
@@ -148,7 +152,7 @@ def _neighbours(h: NDArray[np.float32], pictures: Pictures) -> Iterator[str]:
     rows = {}
     for line, (query, found) in enumerate(zip(queries, near, strict=True), 1):
         others = [row for row in found if row != query][:count]
-        rows[f"{line}"] = pictures[np.array([query, *others])]
+        rows[f"{line}"] = unit_interval(pictures.read(np.array([query, *others])))
     yield _figure(
         plot.image_rows(rows),
         f"{len(rows)} rows of pictures: one and the {count} most alike by features.",
@@ -163,13 +167,21 @@ def _map(h: NDArray[np.float32], pictures: Pictures) -> Iterator[str]:
     if len(rows) < 10:
         yield "<p>There are too few pictures for a map.</p>"
         return
-    some = h[rows]
-    if some.shape[1] > 50 and len(rows) > 50:
-        some = PCA(50, random_state=0).fit_transform(some)
-    settings = {"init": "pca", "random_state": 0, "metric": "cosine"}
-    places = TSNE(perplexity=min(30, len(rows) / 4), **settings).fit_transform(some)
+    # Of vectors of unit length, those are close whose directions are.
+    some = normalize(h[rows])
+    if not np.ptp(some, axis=0).any():
+        yield "<p>All features are the same: there is nothing to map.</p>"
+        return
+    some = PCA(min(50, *some.shape), random_state=0).fit_transform(some)
+    start = some[:, :2] if some.shape[1] > 1 else np.hstack([some, 0 * some])
+    places = TSNE(
+        perplexity=min(30, len(rows) / 4),
+        init=1e-4 * start / start.std(),
+        random_state=0,
+    ).fit_transform(some)
+    small = unit_interval(shrink(pictures.read(rows), SMALL))
     yield _figure(
-        plot.picture_map(places, pictures[rows]),
+        plot.picture_map(places, small),
         f"Map: {len(rows)} small pictures, alike ones by features side by side.",
         f"{len(rows)} pictures, placed by t-SNE so that neighbours by features stay "
         "neighbours. Distances between groups and the size of a group mean nothing.",

@@ -9,6 +9,7 @@ that a run which goes on from it ends with the weights of one that was never sto
 import contextlib
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,8 +44,8 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The number of the process: two of them may write the same file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A name of its own: two processes, on two computers even, may write the same file.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(unfinished, "w+b") as file:
             yield file
@@ -96,7 +97,8 @@ def save(folder: str | Path, step: int, model: Any) -> Path:
     with atomic(path) as file:
         # By position: `arr_0`, `arr_1` and so on.
         np.savez(file, *(np.asarray(value) for value in variables(model)))
-    for old in checkpoints(folder)[:-KEPT]:
+    # The second kind is what processes that were killed left behind.
+    for old in [*checkpoints(folder)[:-KEPT], *Path(folder).glob(".step-*.part")]:
         old.unlink(missing_ok=True)
     return path
 

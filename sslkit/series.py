@@ -13,6 +13,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from sslkit.distribute import SeedGenerator
+
 ACTIVITIES = ("rest", "walk", "march", "stairs", "run", "cycle")
 """Names of the classes 0 to 5 of `wearable`."""
 
@@ -189,7 +191,7 @@ class SensorViews(keras.layers.Layer):
         super().__init__(**kwargs)
         self.crop, self.rotate, self.scale, self.noise = crop, rotate, scale, noise
         self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        self.generator = SeedGenerator(seed)
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Change windows `[batch, time, 3]` if `training`, else return them."""

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
-from sslkit import data
+from sslkit import data, distribute
 from sslkit.base import Composite
 
 PACKAGES = ("numpy", "scipy", "sklearn", "matplotlib", "pandas")
@@ -535,7 +535,7 @@ class SkipGram(Composite):
         training: bool = True,
     ) -> Any:
         """Mean `sgns_loss` of the batch."""
-        return ops.mean(sgns_loss(y_pred[:, 0], y_pred[:, 1:]))
+        return distribute.share(ops.mean(sgns_loss(y_pred[:, 0], y_pred[:, 1:])))
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -750,7 +750,9 @@ class MaskedLanguageModel(Composite):
         training: bool = True,
     ) -> Any:
         """`masked_cross_entropy` of the batch."""
-        return masked_cross_entropy(**y_pred)
+        # Long passages have more places that count than short ones.
+        loss, places = masked_cross_entropy(**y_pred), ops.sum(y_pred["weights"])
+        return distribute.share(loss, places)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration from which `from_config` makes the same architecture."""

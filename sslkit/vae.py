@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sslkit import losses
 from sslkit.base import Composite
+from sslkit.distribute import share
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 """What the decoder's output means: logits of ink, or mean grey levels."""
@@ -144,7 +145,7 @@ class VAE(Composite):
         terms = losses.elbo_terms(nll, y_pred["mu"], y_pred["log_var"])
         for name, values in terms.items():
             self.terms[name].update_state(values)
-        return ops.mean(terms["reconstruction"] + self.beta * terms["kl"])
+        return share(ops.mean(terms["reconstruction"] + self.beta * terms["kl"]))
 
     def generate(self, n: int) -> Any:
         """Decode `n` codes drawn from the prior, to `[n, ...]`."""

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.spatial.transform
 import scipy.stats
 import tensorflow as tf
 from keras import ops
@@ -19,6 +20,10 @@ MAKERS = {
     ),
     "rotation": lambda seed=0, **kw: augment.RandomRotation(30, seed=seed, **kw),
     "crop": lambda seed=0, **kw: augment.RandomCrop(3, seed=seed, **kw),
+    "resized": lambda seed=0, **kw: augment.RandomResizedCrop(
+        (0.2, 0.9), seed=seed, **kw
+    ),
+    "colour": lambda seed=0, **kw: augment.RandomColour(0.5, seed=seed, **kw),
     "flip": lambda seed=0, **kw: augment.RandomFlip("vertical", seed=seed, **kw),
     "gain": lambda seed=0, **kw: augment.RandomGain(0.7, 1.3, seed=seed, **kw),
     "noise": lambda seed=0, **kw: augment.GaussianNoise(0.1, seed=seed, **kw),
@@ -164,6 +169,147 @@ def test_bends_have_the_spread_asked_for_and_neighbours_move_together():
     steps = np.diff(bend, axis=1)
     assert np.abs(steps).max() < 0.6 * np.abs(bend).max() and steps.std() < 0.8
     assert_independent(bend[:, 2, [2, 12, 22]].reshape(2_000, -1).T)
+
+
+def photographs(shape=(20, 33, 3), n=12):
+    noise = np.random.default_rng(1).random((n, *shape))
+    smooth = scipy.ndimage.gaussian_filter(noise, (0, 2, 2) + (0,) * (len(shape) - 2))
+    low, high = smooth.min(), smooth.max()
+    return ((smooth - low) / (high - low)).astype("float32")
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (20, 33, 3)])
+def test_a_resized_crop_shows_its_rectangle_and_nothing_else(shape):
+    images, (rows, columns) = photographs(shape), shape[:2]
+    layer, twin = (augment.RandomResizedCrop((0.2, 1.0), seed=4) for _ in range(2))
+    size, corner = (each.numpy() for each in twin.draw_boxes(len(images)))
+    expected = []
+    for image, (tall, wide), (top, left) in zip(images, size, corner, strict=True):
+        # Pixels are squares; their centres lie half a pixel from the edge.
+        y = (top + tall * (np.arange(rows) + 0.5) / rows) * rows - 0.5
+        x = (left + wide * (np.arange(columns) + 0.5) / columns) * columns - 0.5
+        expected.append(
+            [
+                scipy.ndimage.map_coordinates(
+                    channel, np.meshgrid(y, x, indexing="ij"), order=1, mode="nearest"
+                )
+                for channel in np.atleast_3d(image).transpose(2, 0, 1)
+            ]
+        )
+    expected = np.moveaxis(expected, 1, -1).reshape(images.shape)
+    changed = layer(images, training=True)
+    np.testing.assert_allclose(changed, expected, atol=1e-4)
+    assert np.abs(changed - images).max() > 0.3
+
+
+def test_resized_crops_of_white_stay_white_to_the_edge():
+    white = np.ones((50, 20, 33, 3), "float32")
+    changed = augment.RandomResizedCrop((0.2, 1.0), seed=0)(white, training=True)
+    np.testing.assert_allclose(changed, white, atol=1e-6)
+
+
+def test_rectangles_are_uniform_in_area_aspect_and_place():
+    layer = augment.RandomResizedCrop((0.2, 0.7), (0.75, 1.25), seed=0)
+    size, corner = (each.numpy() for each in layer.draw_boxes(20_000))
+    area, aspect = size.prod(axis=1), size[:, 1] / size[:, 0]
+    place = corner / (1 - size)
+    assert_uniform(area, 0.2 - 1e-6, 0.7 + 1e-6)
+    assert_uniform(np.log(aspect), np.log(0.75) - 1e-6, np.log(1.25) + 1e-6)
+    assert_uniform(place, 0, 1 + 1e-6)
+    assert_independent([area, np.log(aspect), *place.T])
+
+
+def test_rectangles_that_would_not_fit_are_as_long_as_the_image():
+    layer = augment.RandomResizedCrop((0.9, 1.0), (0.5, 2.0), seed=0)
+    size, corner = (each.numpy() for each in layer.draw_boxes(5_000))
+    assert (size.max(axis=1) == 1).mean() > 0.9 and size.max() == 1
+    assert corner.min() >= 0 and (size + corner).max() <= 1 + 1e-6
+    whole = augment.RandomResizedCrop((1, 1), (1, 1), seed=0)
+    images = photographs()
+    np.testing.assert_allclose(whole(images, training=True), images, atol=1e-6)
+
+
+def recoloured(image, brightness, contrast, saturation, hue):
+    """The definition, one pixel after the other, with a rotation from SciPy."""
+    colours = image.reshape(-1, image.shape[-1]).astype("float64")
+    changed = []
+    for pixel in colours:
+        grey = np.full_like(pixel, pixel.mean())
+        colour = pixel - grey
+        if len(pixel) == 3:
+            axis = 2 * np.pi * hue * np.ones(3) / np.sqrt(3)
+            colour = scipy.spatial.transform.Rotation.from_rotvec(axis).apply(colour)
+        changed.append(grey + saturation * colour)
+    middle = np.mean(changed)
+    return np.clip(
+        brightness * (middle + contrast * (np.array(changed) - middle)), 0, 1
+    ).reshape(image.shape)
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 3), (9, 7, 2), (9, 7, 1), (9, 7)])
+def test_colours_are_changed_as_the_definition_says(shape):
+    images = photographs(shape)
+    layer, twin = (augment.RandomColour(1.0, seed=2) for _ in range(2))
+    drawn = {name: each.numpy() for name, each in twin.draw(len(images)).items()}
+    changed = layer(images, training=True)
+    expected = [
+        recoloured(
+            image.reshape(9, 7, -1), **{name: each[i] for name, each in drawn.items()}
+        ).reshape(shape)
+        for i, image in enumerate(images)
+    ]
+    np.testing.assert_allclose(changed, expected, atol=1e-5)
+    assert np.abs(changed - images).max() > 0.3
+
+
+def test_a_third_of_a_turn_gives_each_channel_the_place_of_the_next(monkeypatch):
+    layer, image = augment.RandomColour(1.0, seed=0), photographs((4, 4, 3), 1)
+    one, third = np.ones(1, "float32"), np.full(1, 1 / 3, "float32")
+    still = {"brightness": one, "contrast": one, "saturation": one}
+    monkeypatch.setattr(layer, "draw", lambda batch: {**still, "hue": third})
+    turned = layer(image, training=True)
+    np.testing.assert_allclose(turned, np.roll(image, 1, axis=-1), atol=1e-6)
+
+
+def test_changes_of_colour_are_uniform_and_independent():
+    drawn = augment.RandomColour(0.5, seed=0).draw(20_000)
+    for name in ("brightness", "contrast", "saturation"):
+        assert_uniform(drawn[name], 0.6, 1.4)
+    assert_uniform(drawn["hue"], -0.1, 0.1)
+    assert_independent(drawn.values())
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
+def test_some_images_turn_grey_and_others_stay(probability):
+    images = np.resize(photographs((4, 5, 3)), (2_000, 4, 5, 3))
+    layer = augment.RandomGrey(probability, seed=1)
+    changed = layer(images, training=True).numpy()
+    grey = np.broadcast_to(images.mean(axis=-1, keepdims=True), images.shape)
+    is_grey = np.isclose(changed, grey, atol=1e-6).all(axis=(1, 2, 3))
+    is_kept = (changed == images).all(axis=(1, 2, 3))
+    assert (is_grey ^ is_kept).all()
+    assert scipy.stats.binomtest(int(is_grey.sum()), 2_000, probability).pvalue > 1e-4
+    if 0 < probability < 1:
+        assert_independent([is_grey])
+
+
+def test_turning_grey_waits_for_training_and_keeps_grey_images(images, tmp_path):
+    coloured, layer = photographs(), augment.RandomGrey(0.5, seed=3)
+    np.testing.assert_array_equal(layer(coloured), coloured)
+    np.testing.assert_array_equal(layer(images, training=True), images)
+    half = layer(coloured.astype("float16"), training=True)
+    assert keras.backend.standardize_dtype(half.dtype) == "float32"  # the policy's
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        mixed = augment.RandomGrey(0.5, seed=3)(coloured, training=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(mixed.dtype) == "float16"
+    model = keras.Sequential([keras.Input(coloured.shape[1:]), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    expected = augment.RandomGrey(0.5, seed=3)(coloured, training=True)
+    np.testing.assert_array_equal(loaded(coloured, training=True), expected)
 
 
 def assert_uniform(draws, low, high):
@@ -365,7 +511,7 @@ def test_channels_move_together_and_as_without_a_channel_axis(make, images):
     with_axis = make()(images[..., None], training=True).numpy()
     np.testing.assert_array_equal(with_axis[..., 0], plain)
     coloured = make()(np.stack([images, images / 2], -1), training=True).numpy()
-    if make not in (MAKERS["noise"], MAKERS["binarise"]):
+    if make not in (MAKERS["noise"], MAKERS["binarise"], MAKERS["colour"]):
         np.testing.assert_allclose(coloured[..., 0], plain, atol=1e-6)
         inside = plain < 1  # a gain cuts off what is brighter
         np.testing.assert_allclose(
@@ -446,7 +592,7 @@ def test_batches_of_one_and_of_none_pass(make, images):
     assert make()(images[:0], training=True).shape == (0, 28, 28)
 
 
-@every_warp
+@pytest.mark.parametrize("name", ["affine", "rotation", "crop", "resized"])
 def test_a_model_with_a_warp_trains_without_xla_and_says_so(images, name):
     model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
     with pytest.warns(UserWarning, match="jit_compile=False"):
@@ -454,7 +600,9 @@ def test_a_model_with_a_warp_trains_without_xla_and_says_so(images, name):
     model.fit(images, images, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["gain", "flip", "noise", "mask", "binarise"])
+@pytest.mark.parametrize(
+    "name", ["gain", "flip", "noise", "mask", "binarise", "colour"]
+)
 def test_the_other_layers_can_be_compiled_by_xla(images, name):
     model = keras.Sequential([keras.Input((28, 28)), MAKERS[name]()])
     model.compile(optimizer="sgd", loss="mse", jit_compile=True)
@@ -497,6 +645,19 @@ def test_unscaled_pixels_are_refused(make, images):
         (lambda: augment.RandomGain(2, 1, seed=0), "low and high must .*got 2 and 1"),
         (lambda: augment.RandomCrop(0, seed=0), "padding must .*got 0"),
         (lambda: augment.RandomCrop(1.5, seed=0), "padding must .*got 1.5"),
+        (lambda: augment.RandomResizedCrop((0, 1), seed=0), r"area must .*\(0, 1\)"),
+        (lambda: augment.RandomResizedCrop((0.5, 2), seed=0), "area must .*at most 1"),
+        (lambda: augment.RandomResizedCrop((0.9, 0.5), seed=0), "area must .*0.9, 0.5"),
+        (lambda: augment.RandomResizedCrop(0.5, seed=0), "area must .*got 0.5"),
+        (
+            lambda: augment.RandomResizedCrop(aspect=(1, float("inf")), seed=0),
+            "aspect must .*above 0, got .*inf",
+        ),
+        (lambda: augment.RandomColour(0, seed=0), "strength must .*got 0"),
+        (lambda: augment.RandomColour(1.5, seed=0), "strength must .*got 1.5"),
+        (lambda: augment.RandomColour("a", seed=0), "strength must .*got 'a'"),
+        (lambda: augment.RandomGrey(1.5, seed=0), "probability must .*got 1.5"),
+        (lambda: augment.RandomGrey(None, seed=0), "probability must .*got None"),
         (lambda: augment.RandomFlip("diagonal", seed=0), "mode must .*'diagonal'"),
         (lambda: augment.GaussianNoise(0, seed=0), "stddev must .*got 0"),
         (lambda: augment.GaussianNoise("a", seed=0), "stddev must .*got 'a'"),

@@ -111,6 +111,50 @@ def test_views_of_digits_change_only_when_asked(images):
     assert not np.allclose(views(images, training=True), images)
 
 
+@pytest.mark.parametrize("shape", [(40, 40), (32, 48, 3), (20, 20, 1)])
+@pytest.mark.parametrize("make", ["photo", "digit"])
+def test_views_keep_shape_and_range_and_repeat_with_the_seed(make, shape, tmp_path):
+    def views(seed):
+        if make == "photo":
+            return contrastive.photo_views(shape, seed, strength=0.5)
+        return contrastive.digit_views(seed, shape)
+
+    x = np.random.default_rng(0).random((8, *shape), "float32")
+    model = views(1)
+    model.save(tmp_path / "views.keras")
+    loaded = keras.models.load_model(tmp_path / "views.keras")
+    np.testing.assert_array_equal(model(x), x)
+    first, second = (np.asarray(model(x, training=True)) for _ in range(2))
+    assert first.shape == x.shape and 0 <= first.min() <= first.max() <= 1
+    # Every image is changed, and in another way each time and for each seed.
+    for other in (x, second, np.asarray(views(2)(x, training=True))):
+        assert np.abs(first - other).max(axis=tuple(range(1, x.ndim))).min() > 0.05
+    np.testing.assert_array_equal(views(1)(x, training=True), first)
+    np.testing.assert_array_equal(loaded(x, training=True), first)
+
+
+def test_views_of_photographs_crop_flip_recolour_and_turn_grey():
+    # Left red, right dark green: what is left of that tells what was done.
+    x = np.zeros((500, 16, 16, 3), "float32")
+    x[:, :, :8, 0], x[:, :, 8:, 1] = 0.8, 0.4
+    changed = np.asarray(contrastive.photo_views(x.shape[1:])(x, training=True))
+    grey = np.ptp(changed, axis=-1).max(axis=(1, 2)) < 1e-6
+    assert 0.15 < grey.mean() < 0.25
+    share = (changed[~grey].argmax(axis=-1) == 0).mean(axis=(1, 2))
+    assert ((share > 0.55) | (share < 0.45)).mean() > 0.3  # crops off the middle
+    left, right = (
+        changed[:, :, 0].mean(axis=(1, 2)),
+        changed[:, :, -1].mean(axis=(1, 2)),
+    )
+    assert 0.3 < (left < right - 0.02).mean() < 0.6  # mirrored
+    brightest = changed.max(axis=(1, 2, 3))
+    assert brightest.min() < 0.5 and (brightest == 1).mean() > 0.1
+    # Grey images cannot turn grey: there is no layer for it.
+    assert len(contrastive.photo_views((16, 16)).layers) == 3
+    with pytest.raises(ValueError, match="strength must be above 0"):
+        contrastive.photo_views((16, 16), strength=-1)
+
+
 def test_bad_temperature_is_named():
     for temperature in (0, -1, math.inf):
         with pytest.raises(ValueError, match="temperature must be above 0"):

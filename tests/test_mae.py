@@ -56,6 +56,25 @@ def test_patches_of_images_that_are_not_square():
     )
 
 
+@pytest.mark.parametrize(
+    ("shape", "patch"), [((6, 4, 3), 2), ((4, 6), 2), ((8, 8, 2), 4), ((5, 15, 3), 5)]
+)
+def test_patches_of_other_images_are_put_together_again(shape, patch):
+    images = np.random.default_rng(0).random((3, *shape), "float32")
+    patches = np.asarray(mae.patchify(images, patch))
+    np.testing.assert_array_equal(patches, slow_patches(images, patch))
+    np.testing.assert_array_equal(mae.unpatchify(patches, shape), images)
+
+
+@pytest.mark.parametrize(
+    "shape", [(6, 6, 3), (4, 6), (6, 4, 2), (8, 4, 3), (3, 8, 3), (48, 48)]
+)
+def test_patches_of_another_shape_are_refused(shape):
+    patches = mae.patchify(np.zeros((2, 6, 4, 3)), 2)
+    with pytest.raises(ValueError, match="patches must be those of images of shape"):
+        mae.unpatchify(patches, shape)
+
+
 @pytest.mark.parametrize("patch", [0, 5, 2.0])
 def test_bad_patch_is_named(images, patch):
     with pytest.raises(ValueError, match="patch must divide height and width"):
@@ -263,6 +282,79 @@ def test_bad_arguments_of_the_model_are_named():
         mae.Positions(15)
     with pytest.raises(ValueError, match="must have a multiple of 4 numbers"):
         mae.Positions(16)(np.zeros((1, 16, 6), "float32"))
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((16, 24, 3), 4), ((32, 32, 3), 8)])
+def test_other_images_pass_the_model_and_can_be_saved(shape, patch, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = mae.MaskedAutoencoder(
+        mae.patch_encoder(patch, 8, 1, 2, shape),
+        mae.patch_decoder(patch, 8, 4, heads=2, shape=shape),
+        shape=shape,
+    )
+    model.compile(optimizer="adam", run_eagerly=True)
+    images = np.random.default_rng(0).random((6, *shape), "float32")
+    model.fit(images, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.image_shape == shape and loaded.patch == patch
+    guess, mask = model(images)
+    np.testing.assert_array_equal(loaded(images)[0], guess)
+    patches = slow_patches(images, patch)
+    assert guess.shape == patches.shape
+    loss = float(model.compute_loss(images, y_pred=(guess, mask)))
+    expected = slow_error(patches, np.asarray(guess), np.asarray(mask))
+    assert loss == pytest.approx(expected, 1e-5)
+    # What is hidden does not count, in any channel.
+    visible, mask = mae.random_mask(6, patches.shape[1], 0.75, seed=2)
+    hidden = np.repeat(np.asarray(mask)[..., None], patches.shape[2], axis=2)
+    other = np.asarray(mae.unpatchify(np.where(hidden == 1, 9, patches), shape))
+    np.testing.assert_array_equal(
+        model.rebuild(images, visible, mask), model.rebuild(other, visible, mask)
+    )
+    encoder = mae.image_encoder(model.encoder, shape=shape)
+    everywhere = np.tile(np.arange(patches.shape[1]), (6, 1))
+    h = np.asarray(model.encoder([patches, everywhere])).mean(axis=1)
+    np.testing.assert_allclose(encoder(images), h, atol=1e-5)
+
+
+def test_pixels_are_standardised_as_asked():
+    plain = mae.patch_encoder(4, 8, 1, 2, pixels=(0.0, 1.0))
+    other = mae.patch_encoder(4, 8, 1, 2, pixels=(0.4, 0.2))
+    other.set_weights(plain.get_weights())
+    patches = np.random.default_rng(0).random((2, 3, 16), "float32")
+    places = np.array([[0, 5, 7], [1, 2, 3]])
+    np.testing.assert_allclose(
+        other([patches, places]), plain([(patches - 0.4) / 0.2, places]), atol=1e-4
+    )
+
+
+def test_models_of_the_course_are_saved_as_they_always_were():
+    assert "shape" not in small_model().get_config()
+    assert "columns" not in mae.Positions(16).get_config()
+    assert mae.Positions(6, 3).get_config()["columns"] == 3
+
+
+def test_shapes_that_do_not_suit_are_named():
+    parts = mae.patch_encoder(7, 8, 1, 2), mae.patch_decoder(7, 8, 4, heads=2)
+    with pytest.raises(ValueError, match="shape must be that of the decoder's images"):
+        mae.MaskedAutoencoder(*parts, shape=(28, 28, 3))
+    with pytest.raises(ValueError, match="patch must be a divisor of 32 and 24, got 5"):
+        mae.patch_encoder(5, shape=(32, 24, 3))
+    with pytest.raises(ValueError, match="pixels must be a mean and a spread above 0"):
+        mae.patch_encoder(7, pixels=(0.5, 0))
+    for patches, columns in [(6, 4), (6, 0), (0, 3)]:
+        with pytest.raises(ValueError, match="patches must be a multiple of columns"):
+            mae.Positions(patches, columns)
+
+
+def test_places_of_any_grid_are_those_of_a_larger_square_one():
+    square = np.asarray(mae.Positions(25)(np.zeros((1, 25, 12), "float32")))[0]
+    for rows, columns in [(3, 5), (5, 2)]:
+        layer = mae.Positions(rows * columns, columns)
+        table = np.asarray(layer(np.zeros((1, rows * columns, 12), "float32")))[0]
+        expected = square.reshape(5, 5, 12)[:rows, :columns].reshape(-1, 12)
+        np.testing.assert_allclose(table, expected, atol=1e-6)
 
 
 def test_products_of_places_depend_on_their_distance_alone():

@@ -1,6 +1,9 @@
+import re
+
 import keras
 import numpy as np
 import pytest
+from scipy.signal import correlate
 from scipy.special import expit
 
 from sslkit import networks
@@ -232,3 +235,215 @@ def test_other_networks_refuse_impossible_widths(make, name):
 def test_impossible_widths_are_refused_by_name(make, arguments, name):
     with pytest.raises(ValueError, match=f"{name} must be made of positive integers"):
         make(*arguments)
+
+
+# --- other shapes -----------------------------------------------------------------
+
+SHAPES = [(28, 28), (32, 32, 3), (24, 40, 3), (64, 32), (8, 8, 1)]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (27, 31, 3)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shape: networks.dense_encoder(5, (4,), shape=shape),
+        lambda shape: networks.conv_encoder(5, (2, 3), shape=shape),
+        lambda shape: networks.batchnorm_encoder(5, (2, 3, 4), shape=shape),
+        lambda shape: networks.residual_encoder(5, shape, (2, 3)),
+    ],
+)
+def test_encoders_take_images_of_any_shape(make, shape):
+    model = make(shape)
+    assert model.input_shape == (None, *shape) and model.output_shape == (None, 5)
+    model.set_weights([abs(w) + 0.01 for w in model.get_weights()])  # no ReLU is off
+    images = np.random.default_rng(0).random((2, *shape), "float32")
+    features = np.asarray(model(images))
+    # Every pixel and every channel counts.
+    for corner in ((0,) * len(shape), (-1,) * len(shape)):
+        changed = images.copy()
+        changed[(slice(None), *corner)] += 5
+        assert np.abs(np.asarray(model(changed)) - features).min() > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shape, channels: networks.dense_decoder(5, (4,), shape=shape),
+        lambda shape, channels: networks.conv_decoder(5, channels, shape=shape),
+        lambda shape, channels: networks.dcgan_generator(5, channels, shape),
+    ],
+)
+def test_decoders_and_generators_make_images_of_any_shape(make, shape):
+    count = networks.halvings(shape)[0]
+    model = make(shape, (4, 3, 2)[:count])
+    z = 30 * np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    images = np.asarray(model(z))
+    assert images.shape == (3, *shape)
+    assert 0 <= images.min() < images.max() <= 1
+    if shape[2:] == (3,):  # no channel repeats another
+        assert np.abs(np.diff(images, axis=-1)).max() > 1e-3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_discriminator_judges_images_of_any_shape(shape):
+    channels = (2, 3, 4)[: networks.halvings(shape)[0]]
+    model = networks.dcgan_discriminator(channels, shape)
+    assert model.input_shape == (None, *shape) and model.output_shape == (None, 1)
+    pixels = np.prod(shape[:2]) // 4 ** len(channels)
+    assert model.layers[-1].kernel.shape == (pixels * channels[-1], 1)
+
+
+def test_decoders_begin_with_as_many_halvings_as_there_are_channels():
+    for channels, (rows, columns) in {(4, 3, 2): (3, 5), (4, 3): (6, 10)}.items():
+        decoder = networks.conv_decoder(5, channels, shape=(24, 40, 3))
+        generator = networks.dcgan_generator(5, channels, (24, 40, 3))
+        for model in (decoder, generator):
+            assert model.layers[1].output.shape == (None, rows, columns, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "counts"),
+    [
+        ((28, 28), [2]),
+        ((96, 96, 3), [3, 4, 5]),
+        ((13, 13), []),
+        ((26, 26), []),  # 13 pixels, which are more than 12, cannot be halved
+        ((64, 24), [1, 2, 3]),
+        ((8, 8), [1, 2, 3]),
+    ],
+)
+def test_halvings_are_counted(shape, counts):
+    assert networks.halvings(shape) == counts
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "message"),
+    [
+        ((28, 30), (2, 2), r"shape must have a height and width that can be halved"),
+        ((32, 32, 3), (2,), r"channels must hold two or three or four or five numbers"),
+        (
+            (20, 20),
+            (2, 2, 2),
+            r"channels must hold one or two numbers, got \[2, 2, 2\]",
+        ),
+        ((10, 10), (2, 2), r"channels must hold one number, got \[2, 2\]"),
+        ((28,), (2, 2), r"shape must be \(height, width\) or .*got \(28,\)"),
+        ((28, 28.0), (2, 2), r"shape must be .*got \(28, 28.0\)"),
+        ((28, 28, 0), (2, 2), r"shape must be .*got \(28, 28, 0\)"),
+    ],
+)
+def test_sizes_that_cannot_be_halved_are_named(shape, channels, message):
+    for make in (
+        lambda: networks.conv_decoder(4, channels, shape=shape),
+        lambda: networks.dcgan_generator(4, channels, shape),
+        lambda: networks.dcgan_discriminator(channels, shape),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shape: networks.dense_encoder(4, shape=shape),
+        lambda shape: networks.dense_decoder(4, shape=shape),
+        lambda shape: networks.conv_encoder(4, shape=shape),
+        lambda shape: networks.batchnorm_encoder(4, shape=shape),
+        lambda shape: networks.residual_encoder(4, shape),
+    ],
+)
+def test_what_is_no_shape_of_images_is_named(make):
+    for shape in [(28,), (2, 28, 28, 3), (28, -28)]:
+        with pytest.raises(ValueError, match=r"shape must be \(height, width\) or"):
+            make(shape)
+
+
+# --- residual network -------------------------------------------------------------
+
+
+def convolved(x, kernel, stride):
+    """Convolution with the padding of TensorFlow, one image and filter at a time."""
+    size, padded = len(kernel), []
+    for n in x.shape[1:3]:
+        total = max((-(-n // stride) - 1) * stride + size - n, 0)
+        padded.append((total // 2, total - total // 2))
+    x = np.pad(x, ((0, 0), *padded, (0, 0)))
+    full = [
+        [correlate(image, kernel[..., i], "valid")[..., 0] for image in x]
+        for i in range(kernel.shape[-1])
+    ]
+    return np.moveaxis(full, 0, -1)[:, ::stride, ::stride]
+
+
+def in_order_of_making(model):
+    """Weights of each convolution and its normalisation, then of the dense layer."""
+
+    def of(kind):
+        layers = [layer for layer in model.layers if type(layer) is kind]
+        return sorted(layers, key=lambda x: int(re.search(r"\d*$", x.name)[0] or 0))
+
+    convolutions = of(keras.layers.Conv2D)
+    norms, dense = of(keras.layers.BatchNormalization), of(keras.layers.Dense)
+    pairs = [x for pair in zip(convolutions, norms, strict=True) for x in pair]
+    return [w for layer in (*pairs, *dense) for w in layer.get_weights()]
+
+
+def residual(x, weights, widths, blocks, stem):
+    """The network from the formula of its blocks, with the weights in their order."""
+    weights = iter(weights)
+
+    def step(x, stride):
+        kernel, gamma, beta, mean, variance = (next(weights) for _ in range(5))
+        x = convolved(x, kernel, stride)
+        return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+
+    x = np.maximum(step(x, stem), 0)
+    for _ in widths:
+        for i in range(blocks):
+            stride = 2 if i == 0 else 1
+            h = step(np.maximum(step(x, stride), 0), 1)
+            x = np.maximum(h + (step(x, stride) if i == 0 else x), 0)
+    x = x.mean(axis=(1, 2))
+    rest = list(weights)
+    return x @ rest[0] + rest[1] if rest else x
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "blocks", "stem"),
+    [((16, 12, 3), 5, 1, 2), ((13, 9), None, 2, 1)],
+)
+def test_residual_network_is_the_formula_of_its_blocks(shape, features, blocks, stem):
+    rng, widths = np.random.default_rng(0), (3, 4)
+    model = networks.residual_encoder(features, shape, widths, blocks, stem)
+    # Positive variances, and nothing at a value that could hide a missing layer.
+    model.set_weights([rng.uniform(0.2, 1, w.shape) - 0.3 * (w.ndim == 4) for w in
+                       model.get_weights()])  # fmt: skip
+    x = rng.random((3, *shape), "float32")
+    channels = x if len(shape) == 3 else x[..., None]
+    expected = residual(channels, in_order_of_making(model), widths, blocks, stem)
+    np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_residual_network_ends_as_small_as_promised():
+    for shape, stem in [((32, 32, 3), 1), ((64, 64, 3), 2)]:
+        model = networks.residual_encoder(None, shape, (2, 2, 7), stem=stem)
+        assert model.layers[-1].input.shape == (None, 4, 4, 7)
+        assert model.output_shape == (None, 7)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert {layer.momentum for layer in norms} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"features": 0}, "features must be made of positive integers, got 0"),
+        ({"widths": (4, 0)}, "hidden must be made of positive integers, got 0"),
+        ({"widths": ()}, "widths must hold a number for each stage"),
+        ({"blocks": 0}, "blocks must be made of positive integers, got 0"),
+        ({"stem": 1.5}, "stem must be made of positive integers, got 1.5"),
+    ],
+)
+def test_residual_network_names_what_is_impossible(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        networks.residual_encoder(**arguments)

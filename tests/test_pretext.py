@@ -72,6 +72,44 @@ def test_rotation_is_that_of_numpy(images):
         np.testing.assert_array_equal(result, np.rot90(image, k))
 
 
+def test_coloured_images_are_turned_with_all_their_channels():
+    images = np.random.default_rng(0).random((8, 6, 6, 3), "float32")
+    turned = np.asarray(pretext.rotate(images, np.arange(8) % 4))
+    for image, k, result in zip(images, np.arange(8) % 4, turned, strict=True):
+        np.testing.assert_array_equal(result, np.rot90(image, k))
+
+
+@pytest.mark.parametrize("shape", [(10, 10, 3), (12, 8), (6, 10, 2)])
+def test_tiles_of_other_images_are_slices(shape):
+    images = np.random.default_rng(0).random((5, *shape), "float32")
+    down, across = shape[0] // 2, shape[1] // 2
+    tiles = np.asarray(pretext.cut(images))
+    for place in range(4):
+        top, left = down * (place // 2), across * (place % 2)
+        part = images[:, top : top + down, left : left + across]
+        np.testing.assert_array_equal(tiles[:, place], part)
+    if down == across:
+        np.testing.assert_array_equal(pretext.assemble(tiles, down), images)
+        corners = np.random.default_rng(0).integers(0, 3, (5, 4, 2))
+        windows = np.asarray(pretext.crop(tiles, corners, 3))
+        for n, place in itertools.product(range(5), range(4)):
+            row, column = corners[n, place]
+            part = tiles[n, place, row : row + 3, column : column + 3]
+            np.testing.assert_array_equal(windows[n, place], part)
+        whole = np.asarray(pretext.assemble(windows, down))
+        assert whole.shape == images.shape
+        np.testing.assert_array_equal(whole[:, 6:9, 1:4], windows[:, 2])
+        assert whole.sum() == pytest.approx(windows.sum())
+
+
+def test_what_cannot_be_cut_is_named():
+    with pytest.raises(ValueError, match="images must have an even height and width"):
+        pretext.cut(np.zeros((2, 28, 27)))
+    for shape in [(28, 30), (27, 27)]:
+        with pytest.raises(ValueError, match="encoder must take images with equal, ev"):
+            jigsaw(encoder=networks.dense_encoder(16, shape=shape))
+
+
 def test_four_quarter_turns_are_none(images):
     turned, ones = images, np.ones(24, int)
     for _ in range(4):
@@ -128,15 +166,17 @@ def test_counts_out_of_range_are_named():
 # --- models -----------------------------------------------------------------------
 
 
-def rotation(seed=0, changes=4, **kwargs):
+def rotation(seed=0, changes=4, encoder=None, **kwargs):
     keras.utils.set_random_seed(seed)
-    encoder, head = networks.dense_encoder(16), networks.mlp(16, (16,), changes)
+    encoder = encoder or networks.dense_encoder(16)
+    head = networks.mlp(16, (16,), changes)
     return pretext.RotationPredictor(encoder, head, seed=seed, **kwargs)
 
 
-def jigsaw(seed=0, changes=4, **kwargs):
+def jigsaw(seed=0, changes=4, encoder=None, **kwargs):
     keras.utils.set_random_seed(seed)
-    encoder, head = networks.dense_encoder(16), networks.mlp(16, (16,), changes)
+    encoder = encoder or networks.dense_encoder(16)
+    head = networks.mlp(16, (16,), changes)
     kwargs = {"orders": pretext.permutations(changes), **kwargs}
     return pretext.Jigsaw(encoder, head, seed=seed, **kwargs)
 
@@ -157,6 +197,31 @@ def test_jigsaw_places_the_tiles_that_it_says(images):
             shown = puzzle[14 * (place // 2) :, 14 * (place % 2) :][:14, :14]
             held = image[14 * (tile // 2) :, 14 * (tile % 2) :][:14, :14]
             np.testing.assert_array_equal(shown, held)
+
+
+def test_models_change_coloured_images_of_another_size(tmp_path):
+    shape = (20, 20, 3)
+    images = np.random.default_rng(0).random((12, *shape), "float32")
+    turned, k = map(
+        np.asarray,
+        rotation(encoder=networks.dense_encoder(16, shape=shape)).draw(images),
+    )
+    for image, index, result in zip(images, k, turned, strict=True):
+        np.testing.assert_array_equal(result, np.rot90(image, index))
+    model = jigsaw(encoder=networks.dense_encoder(16, shape=shape), changes=24)
+    assert model.size == 10  # whole tiles
+    puzzles, k = map(np.asarray, model.draw(images))
+    for image, index, puzzle in zip(images, k, puzzles, strict=True):
+        for place, tile in enumerate(model.orders[index]):
+            shown = puzzle[10 * (place // 2) :, 10 * (place % 2) :][:10, :10]
+            held = image[10 * (tile // 2) :, 10 * (tile % 2) :][:10, :10]
+            np.testing.assert_array_equal(shown, held)
+    small = jigsaw(encoder=networks.dense_encoder(16, shape=shape), size=9)
+    small.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    puzzles = np.asarray(small.draw(images)[0])
+    np.testing.assert_array_equal(loaded.draw(images)[0], puzzles)
+    assert puzzles.shape == images.shape and not puzzles[:, 9].any()
 
 
 def test_jigsaw_shows_every_window_alike_often():
