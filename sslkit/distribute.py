@@ -24,7 +24,10 @@ divide the size of a batch, and leave out a last batch that is smaller
 (`drop_remainder=True` of `tf.data.Dataset.batch`). Several workers need the same
 `keras.utils.set_random_seed`, or each would shuffle in an order of its own. Random
 changes belong into the model. Mapped over a pipeline, they are drawn outside of the
-replicas, and all workers draw the same.
+replicas, and all workers draw the same. What a layer charges by `add_loss`, such as an
+`activity_regularizer`, Keras keeps in one list for all replicas of a computer, and
+mixes up; regularisation of weights is safe. `jit_compile` has to stay `"auto"`, which
+then means no XLA: with `True`, TensorFlow refuses to train on several devices.
 """
 
 import json
@@ -143,8 +146,8 @@ def independent(layer: keras.Layer) -> keras.Layer:
         The same layer, with a `SeedGenerator` of ours for each of Keras's.
 
     Example:
-        >>> independent(keras.layers.Dropout(0.5, seed=0)).name
-        'dropout'
+        >>> independent(keras.layers.Dropout(0.5, seed=0)).rate
+        0.5
     """
     for each in layer._flatten_layers():
         for generator in each._seed_generators:

@@ -173,12 +173,11 @@ def _map(h: NDArray[np.float32], pictures: Pictures) -> Iterator[str]:
         yield "<p>All features are the same: there is nothing to map.</p>"
         return
     some = PCA(min(50, *some.shape), random_state=0).fit_transform(some)
-    start = some[:, :2] if some.shape[1] > 1 else np.hstack([some, 0 * some])
-    places = TSNE(
-        perplexity=min(30, len(rows) / 4),
-        init=1e-4 * start / start.std(),
-        random_state=0,
-    ).fit_transform(some)
+    # From a line, t-SNE would never leave it: features of one direction need the noise.
+    start = np.random.default_rng(0).normal(0, 0.01, (len(rows), 2))
+    start[:, : some.shape[1]] += some[:, :2] / some[:, 0].std()
+    settings = {"perplexity": min(30, len(rows) / 4), "random_state": 0}
+    places = TSNE(init=1e-4 * start, **settings).fit_transform(some)
     small = unit_interval(shrink(pictures.read(rows), SMALL))
     yield _figure(
         plot.picture_map(places, small),

@@ -67,10 +67,11 @@ def variables(model: Any) -> list[Any]:
 
     Returns:
         Variables in an order that is the same for two models made alike: weights,
-        metrics and states of random numbers, then those of the optimizers.
+        states of random numbers and metrics, then those of the optimizers.
     """
     names = getattr(model, "optimizers", ("optimizer",))
-    found = list(model.variables)
+    # Keras does not count metrics among them: an epoch would lose its first half.
+    found = [*model.variables, *model.metrics_variables]
     for name in names:
         optimizer = getattr(model, name)
         if not optimizer.built:
