@@ -15,6 +15,7 @@
 #   make test-coursework   whole gradings in kernels, which make test leaves out
 #   make test-colab        every notebook with the versions that Colab has, about an hour;
 #                          needs python3.12
+#   make test-crash        twenty runs on own pictures, killed anywhere and resumed
 #   make links             ask every external address of the book whether it is there
 #   make bench             time the package against plain Keras and other recipes
 #
@@ -33,7 +34,7 @@ QUIET ?= -q
 PARALLEL = -n 2 --dist loadfile
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: env book pdf offline slides test lab run coursework grade-demo test-coursework test-colab links bench lock clean
+.PHONY: env book pdf offline slides test lab run coursework grade-demo test-coursework test-colab test-crash links bench lock clean
 
 env: .venv/ready
 
@@ -87,6 +88,9 @@ test-coursework: env
 test-colab: env
 	python3.12 -c ""  # Without it pytest would skip them all.
 	$(ONE_THREAD) $(BIN)/python -m pytest -m colab tests/test_launch.py
+
+test-crash: env
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m crash tests/test_pretrain.py
 
 links: env
 	$(BIN)/python _ext/links.py

@@ -1,4 +1,4 @@
-"""Images per second and memory of four methods on the device at hand.
+"""Images per second and memory of the course's methods on the device at hand.
 
 Run as `python benchmarks/device.py`; README.md beside this file says what is measured,
 and what to type on Colab. Needs Linux or macOS.
@@ -28,16 +28,17 @@ from rounds import (
     training_images,
 )
 
-METHODS = {
-    "autoencoder": ("dense autoencoder", "dense"),
-    "vae": ("convolutional VAE", "conv"),
-    "gan": ("DCGAN", None),
-    "simclr": ("SimCLR", "batchnorm"),
+DIGITS, PHOTOS = (28, 28), (64, 64, 3)
+MEASURED = {
+    "autoencoder": ("dense autoencoder", "autoencoder", "dense", DIGITS),
+    "vae": ("convolutional VAE", "vae", "conv", DIGITS),
+    "gan": ("DCGAN", "gan", None, DIGITS),
+    "simclr": ("SimCLR", "simclr", "batchnorm", DIGITS),
+    "photos": ("SimCLR, photographs", "simclr", "residual", PHOTOS),
 }
-"""By name in `sslkit.recipes`: name for readers, and encoder."""
+"""Name for readers; method and encoder in `sslkit.recipes`; shape of the images."""
 PRECISIONS = "float32", "mixed_float16"
 TARGET = 0.98
-SHAPE = 28, 28
 COLUMNS = {
     "device": "device",
     "method": "method",
@@ -71,13 +72,22 @@ def memory() -> Result:
     return {"memory_mb": round(peak / 1e6), "memory_of": "device"}
 
 
-def measure(method: str, precision: str, xla: bool, steps: int) -> Result:
+def images(shape: tuple[int, ...]) -> Any:
+    """Digits, or noise in the shape of photographs, as uint8: speed is the same."""
+    import numpy as np
+
+    if shape == DIGITS:
+        return training_images()
+    return np.random.default_rng(0).integers(0, 256, (4096, *shape), np.uint8)
+
+
+def measure(what: str, precision: str, xla: bool, steps: int) -> Result:
     """Time the steps of one training in this process, which must be fresh."""
     import keras
 
     from sslkit import data, recipes
 
-    where = device()
+    where, (name, method, encoder, shape) = device(), MEASURED[what]
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(0)
     marks: list[float] = []
@@ -86,9 +96,9 @@ def measure(method: str, precision: str, xla: bool, steps: int) -> Result:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             marks.append(time.perf_counter())
 
-    model = recipes.build(method, SHAPE, METHODS[method][1])
+    model = recipes.build(method, shape, encoder)
     recipes.compile(model, jit_compile=xla)
-    batches = data.batches(training_images(), BATCH)
+    batches = data.batches(images(shape), BATCH).repeat()
     try:
         history = model.fit(
             batches,
@@ -108,9 +118,9 @@ def measure(method: str, precision: str, xla: bool, steps: int) -> Result:
     times = [after - before for before, after in itertools.pairwise(marks[LEFT_OUT:])]
     return {
         "device": where["name"],
-        "method": METHODS[method][0],
-        "encoder": METHODS[method][1],
-        "shape": list(SHAPE),
+        "method": name,
+        "encoder": encoder,
+        "shape": list(shape),
         "precision": precision,
         "xla": xla,
         "batch": BATCH,
@@ -184,15 +194,15 @@ def child(variant: str, steps: int, budget: float) -> Result:
         return device()
     if variant == "target":
         return seconds_to_target(budget)
-    method, precision, xla = variant.split(":")
-    return measure(method, precision, xla == "xla", steps)
+    what, precision, xla = variant.split(":")
+    return measure(what, precision, xla == "xla", steps)
 
 
 def main() -> None:
     """Measure each method in each precision, one fresh process after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which")
+    add("--methods", nargs="+", choices=MEASURED, default=list(MEASURED), help="which")
     add("--steps", type=int, default=120, help="batches, 20 of them not timed")
     add("--no-xla", action="store_true", help="leave out what XLA compiles")
     add("--to-98", action="store_true", help="train SimCLR on MNIST to 98 %%, too")

@@ -135,7 +135,7 @@ def _pretrain(command: argparse.ArgumentParser) -> None:
     add("--features", type=int, default=128, help="numbers per picture (%(default)s)")
     add("--epochs", type=int, default=20, help="passes over the data (%(default)s)")
     add("--batch", type=int, help="pictures per step on all devices together (128)")
-    add("--rate", type=float, default=1e-3, help="learning rate (%(default)s)")
+    add("--rate", type=float, help="learning rate at the start (by the method)")
     add("--seed", type=int, default=0, help="of weights, views, order (%(default)s)")
     add(
         "--precision",

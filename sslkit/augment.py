@@ -633,7 +633,7 @@ class RandomColour(_Augmentation):
 
     clipped to [0, 1]. At the strength $S$, factors $s$, $k$ and $b$ are uniform within
     $1 \pm 0.8\,S$, and $\theta$ within $\pm 0.2\,S$ of a full turn. Chen et al., arXiv
-    2002.05709, appendix A, whose hue is that of the HSV colour space, whose order is
+    2002.05709, appendix A, whose hue turns within a hexagon of colours, whose order is
     random, and who leave every fifth image as it is.
 
     Grey images get contrast and brightness alone; hue takes three channels.

@@ -224,6 +224,10 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+class LostWorker(RuntimeError):
+    """A worker was lost, so that the others cannot go on."""
+
+
 @contextmanager
 def explain_lost_worker() -> Iterator[None]:
     """Say in one sentence that a worker was lost, for code that trains inside.
@@ -233,13 +237,13 @@ def explain_lost_worker() -> Iterator[None]:
     with an error of many lines.
 
     Raises:
-        RuntimeError: If the code inside ends with such an error.
+        LostWorker: If the code inside ends with such an error.
 
     Example:
         >>> with explain_lost_worker():
         ...     raise tf.errors.UnavailableError(None, None, "Socket closed")
         Traceback (most recent call last):
-        RuntimeError: a worker was lost, ...
+        sslkit.distribute.LostWorker: a worker was lost, ...
     """
     try:
         yield
@@ -248,7 +252,7 @@ def explain_lost_worker() -> Iterator[None]:
         tf.errors.AbortedError,
         tf.errors.DeadlineExceededError,
     ) as error:
-        raise RuntimeError(
+        raise LostWorker(
             "a worker was lost, or cannot be reached, and the others cannot go on "
             "without it: look into its log, then start all workers again with --resume."
         ) from error

@@ -522,8 +522,9 @@ def _halved(shape: tuple[int, ...], channels: Sequence[int]) -> tuple[int, int, 
     if len(channels) not in counts:
         able = " or ".join(words[n] if n < len(words) else str(n) for n in counts)
         raise ValueError(
-            f"channels must hold {able} number{'s' * (max(counts) > 1)}, got {list(channels)!r}: {shape[0]} x "
-            f"{shape[1]} pixels can be halved that often."
+            f"channels must hold {able} number{'s' * (max(counts) > 1)}, got "
+            f"{list(channels)!r}: {shape[0]} x {shape[1]} pixels can be halved that "
+            "often."
         )
     factor = 2 ** len(channels)
     return shape[0] // factor, shape[1] // factor, channels[0]

@@ -57,7 +57,8 @@ class Settings:
         epochs: Passes over the pictures, at least 1.
         batch: Pictures per step, on all devices together; if `None` 128, or a
             quarter of the pictures if that is less.
-        rate: Learning rate at the start, above 0.
+        rate: Learning rate at the start, above 0; what suits the method if `None`
+            (`sslkit.recipes.compile`).
         seed: Fixes weights, views and the order of the pictures.
         precision: `"float32"`, `"mixed_float16"` (GPU) or `"mixed_bfloat16"`.
         xla: Whether to compile the step with XLA.
@@ -73,7 +74,7 @@ class Settings:
     features: int = 128
     epochs: int = 20
     batch: int | None = None
-    rate: float = 1e-3
+    rate: float | None = None
     seed: int = 0
     precision: str = "float32"
     xla: bool = False
@@ -123,12 +124,20 @@ def pretrain(
     source = settings.open(run / "scratch")
     batch = _batch(settings, source, strategy.num_replicas_in_sync)
     settings = _complete(settings, source, batch)
+    several = strategy.num_replicas_in_sync > 1
+    if several and settings.xla:
+        raise ValueError(
+            "xla must be off on several devices: TensorFlow cannot compile a step in "
+            "which they exchange numbers."
+        )
     chief = _is_chief(strategy)
     if chief:
         _claim(run, settings, source, resume_run)
     steps = source.count // batch
     with _precision(settings.precision), strategy.scope():
-        model = distribute.synchronise(settings.build(source.shape))
+        model = settings.build(source.shape)
+        if several:
+            distribute.synchronise(model)
         recipes.compile(
             model, settings.rate, steps * settings.epochs, jit_compile=settings.xla
         )
@@ -428,7 +437,7 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be an integer from {least}, got {value!r}.")
-    if not settings.rate > 0:
+    if settings.rate is not None and not settings.rate > 0:
         raise ValueError(f"rate must be above 0, got {settings.rate!r}.")
     if settings.precision not in PRECISIONS:
         raise ValueError(
@@ -545,10 +554,8 @@ def _fit(
         if source.failure is None:
             raise
         raise source.failure from None
-    except RuntimeError as why:
-        if isinstance(why.__cause__, tf.errors.OpError):  # A worker was lost.
-            raise Stopped(str(why)) from None
-        raise
+    except distribute.LostWorker as why:
+        raise Stopped(str(why)) from None
 
 
 def _save_encoder(encoder: keras.Model, run: Path) -> None:

@@ -79,10 +79,10 @@ def cost(
         >>> f"{found.hours:.2f} h, {found.device_hours:.2f} device hours"
         '3.09 h, 12.35 device hours'
     """
-    for name, value in (("images", images), ("epochs", epochs), ("devices", devices)):
-        _whole(name, value)
-    for name, value in (("rate", rate), ("interval", interval)):
-        _above_zero(name, value)
+    for name, number in (("images", images), ("epochs", epochs), ("devices", devices)):
+        _whole(name, number)
+    _above_zero("rate", rate)
+    _above_zero("interval", interval)
     _share("efficiency", efficiency)
     if not mean_time > 0:
         raise ValueError(
