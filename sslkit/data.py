@@ -566,8 +566,8 @@ def _check_images(images: ArrayLike) -> NDArray[np.uint8]:
     if images.ndim != 3 and not (images.ndim == 4 and images.shape[-1] == 3):
         raise ValueError(
             "images must have the shape [n, 28, 28], [n, height, width, 3] if "
-            f"coloured, or another [n, height, width], got {images.shape}: use images[None] for "
-            "one image, and drop a channel axis of length 1."
+            f"coloured, or another [n, height, width], got {images.shape}: use "
+            "images[None] for one image, and drop a channel axis of length 1."
         )
     return images
 

@@ -45,9 +45,7 @@ def folder(shared, tmp_path):
 
 def settings(folder, **changes):
     small = {"encoder": "dense", "features": 4, "epochs": 2, "batch": 8, "side": SIDE}
-    return Settings(
-        **{"method": "autoencoder", "data": str(folder), **small, **changes}
-    )
+    return Settings(**{"method": "autoencoder", "data": str(folder)} | small | changes)
 
 
 def train(folder, run, resume_run=False, **changes):
@@ -281,7 +279,7 @@ def test_a_run_is_not_overwritten(copy):
 
 
 def test_other_settings_are_another_run(copy):
-    message = "other settings: epochs was 1 and is 2, rate was 0.001 and is 0.01. Start"
+    message = "other settings: epochs was 1 and is 2, rate was None and is 0.01. Start"
     with pytest.raises(ValueError, match=message):
         train(*copy, True, epochs=2, rate=0.01)
 
@@ -295,9 +293,7 @@ def test_pictures_may_be_moved_and_more_of_them_unreadable(copy):
 def test_other_pictures_are_another_run(copy):
     pictures, run = copy
     (pictures / "dark" / "01.png").unlink()
-    with pytest.raises(
-        ValueError, match="changed.*24 files, .* and are 23 files, .*Put"
-    ):
+    with pytest.raises(ValueError, match="changed.* were 24 files.* are 23 files.*Put"):
         train(pictures, run, True, epochs=1)
 
 
@@ -362,19 +358,19 @@ def test_too_many_unreadable_pictures_end_a_run_and_more_may_be_allowed(
     class Vanishing(pretrain.Journal):
         def on_train_batch_end(self, batch, logs=None):
             super().on_train_batch_end(batch, logs)
-            if self.done == 12:
+            if self.done == 9:
                 shutil.move(folder, tmp_path / "away")  # The disk is pulled out.
 
     run = tmp_path / "run"
     monkeypatch.setattr(pretrain, "WATCHED", 4)
     monkeypatch.setattr(pretrain, "Journal", Vanishing)
     with pytest.raises(ValueError, match="of 24 pictures cannot be read.*Allow more"):
-        train(folder, run, epochs=30)
+        train(folder, run, epochs=12)
     monkeypatch.undo()
     monkeypatch.setattr(pretrain, "WATCHED", 4)
     shutil.move(tmp_path / "away", folder)
-    train(folder, run, True, epochs=30)
-    train(folder, tmp_path / "whole", epochs=30)
+    train(folder, run, True, epochs=12)
+    train(folder, tmp_path / "whole", epochs=12)
     assert_equal(tmp_path / "whole", run)
 
 
@@ -406,10 +402,8 @@ def test_a_disk_that_is_full_at_once_is_said(tmp_path, shared, monkeypatch):
 
     np.savez(tmp_path / "x.npz", x=np.zeros((8, 16, 16), np.uint8))
     monkeypatch.setattr(os, "fsync", full)
-    for data, what in ((shared, "run.json"), (tmp_path / "x.npz", "a copy of the pic")):
-        with pytest.raises(
-            Stopped, match=f"{what}.* could not be written to .*No space"
-        ):
+    for data, what in ((shared, "run.json"), (tmp_path / "x.npz", "a copy of the .*")):
+        with pytest.raises(Stopped, match=f"{what} could not be written to .*No space"):
             train(data, tmp_path / "run")
 
 
@@ -434,11 +428,10 @@ def test_a_lost_worker_is_said(folder, tmp_path, monkeypatch):
     with pytest.raises(Stopped, match="a worker was lost"):
         train(folder, tmp_path / "run")
     # What nobody expects is not hidden.
-    for error in (RuntimeError("unknown"), tf.errors.InternalError(None, None, "?")):
-        monkeypatch.setattr(Lonely, "error", error)
-        with pytest.raises(type(error)) as raised:
-            train(folder, tmp_path / "run")
-        assert not isinstance(raised.value, Stopped)
+    monkeypatch.setattr(Lonely, "error", RuntimeError("unknown"))
+    with pytest.raises(RuntimeError, match="unknown") as raised:
+        train(folder, tmp_path / "run")
+    assert not isinstance(raised.value, Stopped)
 
 
 def test_precision_is_put_back(folder, tmp_path):
@@ -558,10 +551,7 @@ def test_the_encoder_before_training_is_the_one_training_began_with(judged):
 
 
 def test_a_table_of_labels_may_name_some_pictures(judged, tmp_path):
-    names = [
-        f"{k}/{i:02d}.png" for i in range(20) for k in (["bright", "dark"][i % 2],)
-    ]
-    rows = [f"{name},{name.partition('/')[0]}" for name in names]
+    rows = [f"{('bright', 'dark')[i % 2]}/{i:02d}.png,{i % 2}" for i in range(20)]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     scores = pretrain.probe(judged / "run", labels=tmp_path / "labels.csv", shots=(1,))
     assert scores["pixels"]["knn"] in (0, 1 / 3, 2 / 3, 1)  # Three of 20 are judged.
@@ -590,12 +580,13 @@ def test_one_class_cannot_be_told_from_others(judged, tmp_path):
         pretrain.probe(judged / "run", labels=tmp_path / "labels.csv")
 
 
-def test_the_class_of_one_picture_may_be_missing_where_classifiers_learn(
-    judged, tmp_path
+def test_a_class_of_one_picture_is_refused_or_may_be_probed(
+    judged, tmp_path, monkeypatch
 ):
-    """Drawn into the part that is judged, or set aside, it is refused or missed."""
-    for i in range(6):
-        known = [f"{('bright', 'dark')[j % 2]}/{j:02d}.png,{j == i}" for j in range(24)]
+    pixels = evaluate.raw_pixels
+    monkeypatch.setattr(evaluate, "embed", lambda encoder, x, *_: pixels(x))
+    for i in range(12):
+        known = [f"{('bright', 'dark')[j % 2]}/{j:02d}.png,{j == i}" for j in range(12)]
         (tmp_path / "labels.csv").write_text("\n".join(known))
         try:
             pretrain.probe(judged / "run", labels=tmp_path / "labels.csv")
@@ -619,8 +610,8 @@ def test_unreadable_pictures_are_no_part_of_a_probe(judged, tmp_path):
 
 @pytest.fixture(scope="module")
 def words(shared):
-    """A run of twelve epochs of two steps, which draws views at random."""
-    options = "--side 16 --encoder conv --features 4 --epochs 12 --batch 12 --quiet"
+    """A run of nine epochs of two steps, which draws views at random."""
+    options = "--side 16 --encoder dense --features 4 --epochs 9 --batch 12 --quiet"
     return lambda run: [
         *("pretrain", "simclr", str(shared), "--run", str(run)),
         *options.split(),
@@ -689,25 +680,35 @@ def test_a_process_that_may_write_no_more_says_so(words, whole, tmp_path):
     said = crash.log(run)
     assert "could not be written to" in said and "File too large" in said
     assert "is whole. Make room" in said and "Traceback" not in said
-    # Not the last one either, when Keras writes a file of its own.
-    code = crash.finish(
-        crash.start(words(run), run, -1 + _until_the_encoder(run, words))
-    )
-    assert code in (0, -signal.SIGKILL)
     assert crash.finish(crash.start(words(run), run)) == 0, crash.log(run)
     assert_equal(whole, run)
 
 
-def _until_the_encoder(run, words):
-    return 10
+@posix
+def test_an_encoder_that_cannot_be_written_is_written_later(shared, finished, tmp_path):
+    """Keras writes it, not `resume.atomic`."""
+    import resource
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "encoder.keras").unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(Stopped, match="encoder.keras could not be written"):
+            train(shared, run, True, method="simclr", seed=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (run / "encoder.keras").exists()
+    train(shared, run, True, method="simclr", seed=3)
+    assert_equal(finished, run)
+    assert not list(run.glob(".*"))
 
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_is_asked_to_stop_saves_and_says_so(words, tmp_path, number):
     run = tmp_path / "run"
-    asked = [word if word != "12" else "100000" for word in words(run)]
-    asked[asked.index("--batch") + 1] = "12"
+    asked = [word if word != "9" else "100000" for word in words(run)]
     process = crash.start(asked, run)
     while not resume.checkpoints(run / "checkpoints"):
         assert process.is_alive(), crash.log(run)
