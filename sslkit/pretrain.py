@@ -236,7 +236,8 @@ class Journal(keras.callbacks.Callback):
                 # Rows first: those of steps that no checkpoint has are left out later.
                 _write(self.run / HISTORY, self.rows)
                 resume.save(self.run / CHECKPOINTS, self.done, self.model)
-        self.saved, self.time = self.done, time.monotonic()
+            self.saved = self.done
+        self.time = time.monotonic()
 
 
 def history(run: str | Path) -> list[dict[str, float]]:
@@ -541,10 +542,10 @@ def _fit(
                 shuffle=False,
             )
     except KeyboardInterrupt:
-        raise Stopped(
-            f"interrupted; what was done up to step {journal.saved:,} of "
-            f"{journal.total:,} is saved: go on with --resume."
-        ) from None
+        saved = f"step {journal.saved:,} of {journal.total:,} is saved"
+        if not journal.chief:
+            saved = "the first worker has the last checkpoint"
+        raise Stopped(f"interrupted; {saved}: go on with --resume.") from None
     except tf.errors.ResourceExhaustedError:
         raise Stopped(
             f"the memory of the device does not suffice for batches of {batch}: start "

@@ -95,9 +95,16 @@ def save(folder: str | Path, step: int, model: Any) -> Path:
         OSError: If it cannot be written. Older checkpoints are untouched.
     """
     path = Path(folder) / f"step-{step:09d}.npz"
+    spared = _spared(model)
     with atomic(path) as file:
         # By position: `arr_0`, `arr_1` and so on.
-        np.savez(file, *(np.asarray(value) for value in variables(model)))
+        np.savez(
+            file,
+            *(
+                np.zeros(value.shape) if id(value) in spared else np.asarray(value)
+                for value in variables(model)
+            ),
+        )
     # The second kind is what processes that were killed left behind.
     for old in [*checkpoints(folder)[:-KEPT], *Path(folder).glob(".step-*.part")]:
         old.unlink(missing_ok=True)
@@ -149,5 +156,22 @@ def _assign(path: Path, model: Any, values: list[Any]) -> None:
             f"{path} is a checkpoint of another model: it was made with other "
             "settings, or with another version of sslkit or Keras."
         )
+    spared = _spared(model)
     for target, value in zip(targets, values, strict=True):
-        target.assign(value)
+        if id(target) not in spared:
+            target.assign(value)
+
+
+def _spared(model: Any) -> set[int]:
+    """Identities of variables that one of several workers cannot read by itself.
+
+    Each worker has its own sums of the metrics, and reading them adds them up over all
+    workers, who would all have to read at once. Without them the row of an epoch that
+    was broken off has the mean of its second part; the weights are the same.
+    """
+    import tensorflow as tf
+
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    if resolver is None or len(resolver.cluster_spec().as_dict().get("worker", ())) < 2:
+        return set()
+    return {id(variable) for variable in model.metrics_variables}
