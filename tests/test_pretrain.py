@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -673,6 +676,44 @@ def test_killed_anywhere(words, whole, tmp_path, trial):
 
 
 @posix
+@pytest.mark.crash
+def test_workers_end_when_one_is_killed_and_go_on_together(words, tmp_path):
+    """Over loopback: no worker can train alone, and none may wait for ever."""
+    run, ports = tmp_path / "run", []
+    for _ in range(2):
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            ports.append(f"127.0.0.1:{one.getsockname()[1]}")
+
+    def start(index, epochs):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": ports}, "task": task})
+        asked = [word if word != "9" else epochs for word in words(run)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "sslkit", *asked],
+            env={**os.environ, "TF_CONFIG": config},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    first, second = start(0, "400"), start(1, "400")
+    while not resume.checkpoints(run / "checkpoints"):
+        assert first.poll() is None and second.poll() is None
+        time.sleep(0.02)
+    second.kill()
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 1
+    assert "a worker was lost" in said and "--resume" in said and "Traceback" not in said
+    second.communicate()
+    pair = start(0, "400"), start(1, "400")
+    for worker in pair:
+        said = worker.communicate(timeout=300)[1]
+        assert worker.returncode == 0, said
+    assert (run / "encoder.keras").exists()
+    assert pretrain.history(run)[-1]["epoch"] == 400
+
+
+@posix
 def test_a_process_that_may_write_no_more_says_so(words, whole, tmp_path):
     run, events = tmp_path / "run", crash.events(whole)
     code = crash.finish(crash.start(words(run), run, int(0.6 * events), "full"))
@@ -716,11 +757,11 @@ def test_a_process_that_is_asked_to_stop_saves_and_says_so(words, tmp_path, numb
     os.kill(process.pid, number)
     assert crash.finish(process) == 1
     said = crash.log(run)
-    assert "sslkit: interrupted; what was done up to step" in said
+    assert "sslkit: interrupted; step" in said
     assert "go on with --resume" in said and "Traceback" not in said
     last = resume.checkpoints(run / "checkpoints")[-1]
     step = int(last.stem.partition("-")[2])
-    assert f"up to step {step:,} of" in said
+    assert f"step {step:,} of" in said
 
 
 def test_the_command_goes_on_where_a_function_stopped(
