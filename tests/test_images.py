@@ -231,7 +231,10 @@ def test_turning_comes_before_cutting(tmp_path):
 @pytest.mark.parametrize(
     ("sizes", "side"),
     [([(10, 10)], 28), ([(63, 90)], 32), ([(64, 64)], 64), ([(4000, 300)], 224)]
-    + [([(28, 28)] * 2 + [(300, 300)] * 3, 224)],
+    + [
+        ([(28, 28)] * 2 + [(300, 300)] * 3, 224),
+        ([(28, 28)] * 3 + [(300, 300)] * 2, 28),
+    ],
 )
 def test_the_side_is_what_half_of_the_pictures_reach(tmp_path, sizes, side):
     for i, size in enumerate(sizes):
@@ -241,6 +244,7 @@ def test_the_side_is_what_half_of_the_pictures_reach(tmp_path, sizes, side):
 
 def test_one_coloured_picture_makes_all_of_them_coloured(tmp_path):
     fill(tmp_path, 3)
+    Image.fromarray(noise(16, 16)).convert("LA").save(tmp_path / "veil.png")
     assert open_images(tmp_path, side=16).shape == (16, 16)
     save(tmp_path / "x.png", noise(16, 16, 3))
     assert open_images(tmp_path, side=16).shape == (16, 16, 3)

@@ -172,7 +172,7 @@ def test_a_signal_stops_in_the_middle_of_an_epoch_and_nothing_is_lost(
     monkeypatch.setattr(Interrupting, "number", number)
     monkeypatch.setattr(pretrain, "Journal", Interrupting)
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(Stopped, match="up to step 4 of 6 is saved: go on with --res"):
+    with pytest.raises(Stopped, match="step 4 of 6 is saved: go on with --resume"):
         train(shared, run, method="simclr", seed=3)
     after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     assert after == before
@@ -192,7 +192,7 @@ def test_a_second_signal_does_not_wait(shared, tmp_path, monkeypatch):
                     time.sleep(0.01)
 
     monkeypatch.setattr(pretrain, "Journal", Impatient)
-    with pytest.raises(Stopped, match="up to step 3 of 6 is saved"):
+    with pytest.raises(Stopped, match="; step 3 of 6 is saved"):
         train(shared, tmp_path / "run")
 
 
@@ -588,7 +588,7 @@ def test_a_class_of_one_picture_is_refused_or_may_be_probed(
 ):
     pixels = evaluate.raw_pixels
     monkeypatch.setattr(evaluate, "embed", lambda encoder, x, *_: pixels(x))
-    for i in range(12):
+    for i in (0, 4, 9):  # Learnt from or set aside, by the draw.
         known = [f"{('bright', 'dark')[j % 2]}/{j:02d}.png,{j == i}" for j in range(12)]
         (tmp_path / "labels.csv").write_text("\n".join(known))
         try:
@@ -703,7 +703,9 @@ def test_workers_end_when_one_is_killed_and_go_on_together(words, tmp_path):
     second.kill()
     said = first.communicate(timeout=60)[1]
     assert first.returncode == 1
-    assert "a worker was lost" in said and "--resume" in said and "Traceback" not in said
+    assert (
+        "a worker was lost" in said and "--resume" in said and "Traceback" not in said
+    )
     second.communicate()
     pair = start(0, "400"), start(1, "400")
     for worker in pair:
