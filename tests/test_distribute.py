@@ -200,7 +200,7 @@ def test_a_worker_that_is_killed_ends_the_other_with_one_sentence(workers, folde
     workers[1].send_signal(signal.SIGKILL)
     _, errors = workers[0].communicate(timeout=90)
     assert workers[0].returncode == 1
-    assert "RuntimeError: a worker was lost" in errors
+    assert "LostWorker: a worker was lost" in errors
     assert "start all workers again with --resume" in errors
 
 

@@ -123,10 +123,14 @@ def test_the_encoder_is_the_model_of_the_settings(shared, finished):
         assert row["std"] == pytest.approx(spread, rel=1e-4)
 
 
-def test_going_on_after_the_end_changes_nothing(shared, finished, tmp_path):
-    run = shutil.copytree(finished, tmp_path / "run")
+def test_going_on_after_the_end_changes_nothing(
+    shared, finished, tmp_path, monkeypatch
+):
+    run, forced = shutil.copytree(finished, tmp_path / "run"), []
     (run / "encoder.keras").unlink()
+    monkeypatch.setattr(os, "fsync", forced.append)
     train(shared, run, True, method="simclr", seed=3)
+    assert len(forced) == 2  # To the disk: run.json and the encoder.
     assert_equal(finished, run)
 
 
@@ -187,9 +191,8 @@ def test_a_second_signal_does_not_wait(shared, tmp_path, monkeypatch):
     class Impatient(pretrain.Journal):
         def on_train_batch_begin(self, batch, logs=None):
             if self.done == 4:
-                for _ in range(2):
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(0.01)
+                for _ in range(2):  # In this thread, and so without delay.
+                    signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(pretrain, "Journal", Impatient)
     with pytest.raises(Stopped, match="; step 3 of 6 is saved"):
@@ -511,12 +514,18 @@ def judged(tmp_path_factory):
     return place
 
 
-def test_probes_are_those_of_the_course_on_one_split(judged):
+def test_probes_are_those_of_the_course_on_one_split(judged, monkeypatch):
+    pca_encoder, fitted = evaluate.pca_encoder, []
+    monkeypatch.setattr(
+        evaluate, "pca_encoder", lambda x, d: (fitted.append(x), pca_encoder(x, d))[1]
+    )
     scores = pretrain.probe(judged / "run", most=60, shots=(1, 5, 40))
+    monkeypatch.undo()
     assert json.loads((judged / "run" / "probe.json").read_text()) == scores
     source = images.open_images(judged / "pictures", SIDE)
     order = np.random.default_rng(2).permutation(72)[:60]
     x = np.stack([source.read(i) for i in order])
+    np.testing.assert_array_equal(fitted[0], x[:50])  # Not on those that are judged.
     y = (order >= 36).astype(int)  # Sorted by name: bright, then dark.
     keras.utils.set_random_seed(2)
     untrained = recipes.build("autoencoder", (SIDE, SIDE), "dense", features=3, seed=2)
