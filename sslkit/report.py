@@ -20,7 +20,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from sslkit import plot, pretrain, resume
+from sslkit import plot, pretrain, recipes, resume
 from sslkit.data import unit_interval
 from sslkit.images import Source, shrink
 
@@ -70,9 +70,11 @@ def write(run: str | Path) -> Path:
             "they have changed since: embed those first."
         )
     pictures = Pictures(source, names)
+    model = settings.build(source.shape)
+    chance = recipes.chance(model, settings.batch) if settings.batch else None
     parts = [
         f"<h1>{html.escape(settings.method)} on {len(h):,} pictures</h1>",
-        *_curves(pretrain.history(run)),
+        *_curves(pretrain.history(run), chance),
         *_neighbours(h, pictures),
         *_map(h, pictures),
         *_probes(run),
@@ -114,7 +116,7 @@ class Pictures:
         return self.source.batch(np.array([self.numbers[row] for row in rows]))
 
 
-def _curves(rows: list[dict[str, float]]) -> Iterator[str]:
+def _curves(rows: list[dict[str, float]], chance: float | None) -> Iterator[str]:
     yield "<h2>Training</h2>"
     meters = "epoch", "step", "std", "rank"
     losses = [name for name in rows[-1] if name not in meters]
@@ -122,7 +124,10 @@ def _curves(rows: list[dict[str, float]]) -> Iterator[str]:
     for name in losses:
         # Before training there is no loss to show.
         values = [row[name] for row in rows[1:]]
-        figure = plot.curves({name: values}, "epoch", name, x=epochs[1:])
+        levels = {}
+        if name == "loss" and chance is not None:
+            levels["if all features were equal"] = chance
+        figure = plot.curves({name: values}, "epoch", name, x=epochs[1:], levels=levels)
         yield _figure(
             figure,
             f"Line: {name} over epochs, from {values[0]:.3g} to {values[-1]:.3g}.",

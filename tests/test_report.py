@@ -100,7 +100,7 @@ def small_figures(monkeypatch, request):
     """Figures of few pixels, and no curves where they are not what is looked at."""
     if "run" not in request.fixturenames:
         monkeypatch.setattr(report.plot, "DPI", 40)
-        monkeypatch.setattr(report, "_curves", lambda rows: [])
+        monkeypatch.setattr(report, "_curves", lambda rows, chance: [])
 
 
 def check(page):
@@ -132,6 +132,19 @@ def page_of(run):
 def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("report")
     return make_run(place, draw(place / "pictures", 12))
+
+
+def test_the_loss_is_drawn_beside_that_of_a_collapse(monkeypatch):
+    drawn, curves = [], report.plot.curves
+    monkeypatch.setattr(
+        report.plot, "curves", lambda *a, **k: (drawn.append(k), curves(*a, **k))[1]
+    )
+    rows = [{"epoch": e, "step": e, "std": 0.1, "rank": 2.0} for e in (0, 1)]
+    rows[1] |= {"loss": 2.0, "accuracy": 0.5}
+    list(report._curves(rows, 5.5))
+    list(report._curves(rows, None))
+    given = [each.get("levels") or {} for each in drawn]
+    assert given == [{"if all features were equal": 5.5}] + 7 * [{}]
 
 
 def test_the_page_has_curves_neighbours_map_and_settings(run):
