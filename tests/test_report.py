@@ -134,7 +134,7 @@ def run(tmp_path_factory):
     return make_run(place, draw(place / "pictures", 12))
 
 
-def test_the_loss_is_drawn_beside_that_of_a_collapse(monkeypatch):
+def test_the_loss_is_drawn_beside_that_of_a_collapse(run, monkeypatch):
     drawn, curves = [], report.plot.curves
     monkeypatch.setattr(
         report.plot, "curves", lambda *a, **k: (drawn.append(k), curves(*a, **k))[1]
