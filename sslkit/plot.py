@@ -122,7 +122,7 @@ def image_rows(rows: Mapping[str, ArrayLike]) -> Figure:
     figure = Figure(figsize=(1.3 + cell * n, 0.08 + (cell + 0.04) * len(arrays)))
     grid = figure.subplots(len(arrays), n, squeeze=False)
     for line, (name, images) in zip(grid, arrays.items(), strict=True):
-        # Few pixels are shown as they are: smoothed ones need more than twice the bytes.
+        # Few pixels are shown as they are: smoothed, they take twice the bytes.
         large = cell * DPI >= 2 * max(images.shape[1:3])
         for axes, image in zip(line, images, strict=True):
             smooth = "nearest" if large else "antialiased"
