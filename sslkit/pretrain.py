@@ -638,8 +638,9 @@ def _signals(handler: Any) -> Iterator[None]:
         return
 
     def once(*_: Any) -> None:
-        for number, old in before.items():
-            signal.signal(number, old)
+        # Not as before: a program that a script put into the background ignores SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         handler()
 
     numbers = signal.SIGINT, signal.SIGTERM

@@ -187,7 +187,10 @@ def test_a_signal_stops_in_the_middle_of_an_epoch_and_nothing_is_lost(
     assert_equal(finished, run)
 
 
-def test_a_second_signal_does_not_wait(shared, tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_second_signal_does_not_wait(shared, tmp_path, monkeypatch, before):
+    """Even if the shell has told the program to ignore it, as in the background."""
+
     class Impatient(pretrain.Journal):
         def on_train_batch_begin(self, batch, logs=None):
             if self.done == 4:
@@ -195,8 +198,13 @@ def test_a_second_signal_does_not_wait(shared, tmp_path, monkeypatch):
                     signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(pretrain, "Journal", Impatient)
-    with pytest.raises(Stopped, match="; step 3 of 6 is saved"):
-        train(shared, tmp_path / "run")
+    old = signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(Stopped, match="; step 3 of 6 is saved"):
+            train(shared, tmp_path / "run")
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, old)
 
 
 def test_long_epochs_are_saved_by_the_clock(shared, finished, tmp_path, monkeypatch):
