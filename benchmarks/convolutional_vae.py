@@ -6,18 +6,30 @@ README.md beside this file. Needs Linux or macOS.
 
 from typing import Any
 
-from rounds import BATCH, benchmark, plain_pixels, train, training_images
+from rounds import (
+    BATCH,
+    Result,
+    benchmark,
+    plain_pixels,
+    tensor_batches,
+    torch_parameters,
+    train,
+    train_torch,
+    training_images,
+)
 
 LATENT = 16
 VARIANTS = {
     "plain": "float32 array, `train_step` of our own",
     "plain+onednn": "the same, with `TF_ENABLE_ONEDNN_OPTS=1`",
+    "torch": "PyTorch, batches of one float32 tensor",
+    "torch+last": "the same, channels last in memory",
     "sslkit": "`sslkit.vae.VAE`, `data.batches`",
     "sslkit+calls": "the same, 10 batches per call",
 }
 
 
-def plain_way(steps: int) -> dict[str, Any]:
+def plain_way(steps: int) -> Result:
     """Train as tutorials do: a model with a training step, one array of floats."""
     import keras
     import numpy as np
@@ -92,7 +104,55 @@ def plain_way(steps: int) -> dict[str, Any]:
     return train(model, x, steps, batch_size=BATCH)
 
 
-def our_way(steps: int, steps_per_execution: int) -> dict[str, Any]:
+def torch_way(steps: int, channels_last: bool) -> Result:
+    """Train as tutorials for PyTorch do: the same networks, a loop of our own."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    images = torch.as_tensor(plain_pixels())[:, None].float().div_(255)
+    images = images.contiguous(memory_format=layout)
+    encoder = nn.Sequential(
+        nn.Conv2d(1, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(7 * 7 * 64, 2 * LATENT),
+    ).to(memory_format=layout)
+    decoder = nn.Sequential(
+        nn.Linear(LATENT, 7 * 7 * 64),
+        nn.ReLU(),
+        nn.Unflatten(1, (64, 7, 7)),
+        nn.ConvTranspose2d(64, 64, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 1, 3, padding=1),
+    ).to(memory_format=layout)
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(weights, eps=1e-7)
+
+    def step(x: Any) -> Any:
+        mean, log_var = encoder(x).chunk(2, dim=1)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        reconstruction = cross_entropy(decoder(z), x, reduction="sum") / BATCH
+        kl = -0.5 * (1 + log_var - mean**2 - log_var.exp()).sum() / BATCH
+        loss = reconstruction + kl
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    batches = tensor_batches(images, torch.Generator().manual_seed(0))
+    return {
+        **train_torch(step, batches, steps),
+        "parameters": torch_parameters(encoder, decoder),
+    }
+
+
+def our_way(steps: int, steps_per_execution: int) -> Result:
     """Train with the package: uint8 in memory, floats batch by batch."""
     from sslkit import data, networks
     from sslkit.vae import VAE
@@ -105,10 +165,12 @@ def our_way(steps: int, steps_per_execution: int) -> dict[str, Any]:
     return train(model, batches, steps, shuffle=False)
 
 
-def measure(variant: str, steps: int) -> dict[str, Any]:
+def measure(variant: str, steps: int) -> Result:
     """Train one variant in this process, which must be fresh."""
     if variant.startswith("plain"):
         return plain_way(steps)
+    if variant.startswith("torch"):
+        return torch_way(steps, variant == "torch+last")
     return our_way(steps, 10 if variant == "sslkit+calls" else 1)
 
 

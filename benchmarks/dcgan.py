@@ -6,18 +6,30 @@ this file. Needs Linux or macOS.
 
 from typing import Any
 
-from rounds import BATCH, benchmark, plain_pixels, train, training_images
+from rounds import (
+    BATCH,
+    Result,
+    benchmark,
+    plain_pixels,
+    tensor_batches,
+    torch_parameters,
+    train,
+    train_torch,
+    training_images,
+)
 
 LATENT = 64
 VARIANTS = {
     "plain": "float32 `from_tensor_slices`, `train_step` of our own",
     "plain+onednn": "the same, with `TF_ENABLE_ONEDNN_OPTS=1`",
+    "torch": "PyTorch, batches of one float32 tensor",
+    "torch+last": "the same, channels last in memory",
     "sslkit": "`sslkit.gan.GAN`, `data.batches`",
     "sslkit+calls": "the same, 10 batches per call",
 }
 
 
-def plain_way(steps: int) -> dict[str, Any]:
+def plain_way(steps: int) -> Result:
     """Train as tutorials do: labels for both halves, new noise for the generator."""
     import keras
     import numpy as np
@@ -108,7 +120,63 @@ def plain_way(steps: int) -> dict[str, Any]:
     return train(model, dataset, steps)
 
 
-def our_way(steps: int, steps_per_execution: int) -> dict[str, Any]:
+def torch_way(steps: int, channels_last: bool) -> Result:
+    """Train as PyTorch's own example does: the networks of the others, two Adams."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    images = torch.as_tensor(plain_pixels())[:, None].float().div_(255)
+    images = images.contiguous(memory_format=layout)
+
+    def normalised(channels: int) -> list[nn.Module]:
+        return [nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01), nn.ReLU()]
+
+    discriminator = nn.Sequential(
+        nn.Conv2d(1, 32, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(32, 64, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(7 * 7 * 64, 1),
+    ).to(memory_format=layout)
+    generator = nn.Sequential(
+        nn.Linear(LATENT, 7 * 7 * 64, bias=False),
+        nn.Unflatten(1, (64, 7, 7)),
+        *normalised(64),
+        nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1, bias=False),
+        *normalised(32),
+        nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
+        nn.Sigmoid(),
+    ).to(memory_format=layout)
+    settings = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-7}
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), **settings)
+    g_optimizer = torch.optim.Adam(generator.parameters(), **settings)
+    ones, zeros = torch.ones(BATCH, 1), torch.zeros(BATCH, 1)
+
+    def step(real: Any) -> Any:
+        fake = generator(torch.randn(BATCH, LATENT))
+        d_loss = cross_entropy(discriminator(real), ones)
+        d_loss = d_loss + cross_entropy(discriminator(fake.detach()), zeros)
+        d_optimizer.zero_grad()
+        d_loss.backward()
+        d_optimizer.step()
+        # The same images serve both steps, as in sslkit.
+        g_loss = cross_entropy(discriminator(fake), ones)
+        g_optimizer.zero_grad()
+        g_loss.backward()
+        g_optimizer.step()
+        return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+
+    batches = tensor_batches(images, torch.Generator().manual_seed(0))
+    return {
+        **train_torch(step, batches, steps),
+        "parameters": torch_parameters(generator, discriminator),
+    }
+
+
+def our_way(steps: int, steps_per_execution: int) -> Result:
     """Train with the package: uint8 in memory, floats batch by batch."""
     import keras
 
@@ -125,10 +193,12 @@ def our_way(steps: int, steps_per_execution: int) -> dict[str, Any]:
     return train(model, batches, steps, shuffle=False)
 
 
-def measure(variant: str, steps: int) -> dict[str, Any]:
+def measure(variant: str, steps: int) -> Result:
     """Train one variant in this process, which must be fresh."""
     if variant.startswith("plain"):
         return plain_way(steps)
+    if variant.startswith("torch"):
+        return torch_way(steps, variant == "torch+last")
     return our_way(steps, 10 if variant == "sslkit+calls" else 1)
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of one dense autoencoder, trained in the plain way and in ours.
+"""Time and memory of one dense autoencoder, trained in other ways and in ours.
 
 Run as `python benchmarks/dense_autoencoder.py`; what is measured, and how, is in
 README.md beside this file. Needs Linux or macOS.
@@ -9,29 +9,39 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rounds import (
     BATCH,
     IMAGES,
+    Result,
+    against_peers,
+    import_framework,
     in_turns,
     peak_mb,
+    plain_pixels,
     sample,
     table,
+    tensor_batches,
     training_images,
+    without_torch,
 )
 
 TIMED_EPOCHS = 5
+Mark = Callable[[], None]
 
 VARIANTS = {
     "plain": "float64 arrays, plain `fit`",
-    "pipeline": "uint8 arrays, `sslkit.data.batches`",
-    "pipeline+xla": "the same, with XLA",
+    "torch": "PyTorch, batches of one float32 tensor",
+    "torch+compile": "the same, with `torch.compile`",
+    "sslkit+pipeline": "uint8 arrays, `sslkit.data.batches`",
+    "sslkit+xla": "the same, with XLA",
     "sslkit": "the same, with XLA and 47 batches per call",
 }
 SETTINGS = {
-    "pipeline": {"jit_compile": False, "steps_per_execution": 1},
-    "pipeline+xla": {"jit_compile": True, "steps_per_execution": 1},
+    "sslkit+pipeline": {"jit_compile": False, "steps_per_execution": 1},
+    "sslkit+xla": {"jit_compile": True, "steps_per_execution": 1},
     "sslkit": {"jit_compile": True, "steps_per_execution": 47},
 }
 
@@ -82,28 +92,64 @@ def our_way(callback: Any, **settings: Any) -> list[float]:
     return history.history["loss"]
 
 
-def measure(variant: str) -> dict[str, Any]:
-    """Train one variant in this process, which must be fresh."""
-    import keras
-    import tensorflow  # noqa: F401  its memory is part of `imports_mb`
+def torch_way(begin: Mark, end: Mark, compiled: bool) -> list[float]:
+    """Train in PyTorch: the same network, batches gathered from one tensor."""
+    import torch
+    from torch import nn
 
+    images = torch.as_tensor(plain_pixels()).view(-1, 784).float().div_(255)
+    model = nn.Sequential(
+        nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 784), nn.Sigmoid()
+    )
+    for layer in (model[0], model[2]):  # as Keras draws them
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
+    network = torch.compile(model) if compiled else model
+    batches = tensor_batches(images, torch.Generator().manual_seed(0))
+    steps = len(images) // BATCH
+    losses = []
+    for _ in range(1 + TIMED_EPOCHS):
+        begin()
+        total = torch.zeros(())
+        for _ in range(steps):
+            x = next(batches)
+            loss = nn.functional.mse_loss(network(x), x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        losses.append(float(total) / steps)
+        end()
+    return losses
+
+
+def measure(variant: str) -> Result:
+    """Train one variant in this process, which must be fresh."""
+    import_framework(variant)
     imports_mb = peak_mb()
+    starts: list[tuple[float, float]] = []
     wall: list[float] = []
     cpu: list[float] = []
 
-    class Clock(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.start = time.perf_counter(), time.process_time()
+    def begin() -> None:
+        starts.append((time.perf_counter(), time.process_time()))
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            wall.append(time.perf_counter() - self.start[0])
-            cpu.append(time.process_time() - self.start[1])
+    def end() -> None:
+        wall.append(time.perf_counter() - starts[-1][0])
+        cpu.append(time.process_time() - starts[-1][1])
 
-    keras.utils.set_random_seed(0)
-    if variant == "plain":
-        losses = plain_way(Clock())
+    if variant.startswith("torch"):
+        losses = torch_way(begin, end, compiled=variant == "torch+compile")
     else:
-        losses = our_way(Clock(), **SETTINGS[variant])
+        import keras
+
+        clock = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: begin(),
+            on_epoch_end=lambda epoch, logs: end(),
+        )
+        plain = variant == "plain"
+        losses = plain_way(clock) if plain else our_way(clock, **SETTINGS[variant])
     # The first epoch traces and compiles: reported, but not part of the speed.
     return {
         "images_per_s": IMAGES / statistics.median(wall[1:]),
@@ -127,9 +173,10 @@ def main() -> None:
     if arguments.repeats < 3:
         parser.error("--repeats must be at least 3: a median of fewer says little.")
 
-    runs, footnote = in_turns(__file__, VARIANTS, arguments.repeats)
+    variants = without_torch(VARIANTS)
+    runs, footnote = in_turns(__file__, variants, arguments.repeats)
     columns = {"cpu": "CPU s per epoch", "first": "first epoch, s"}
-    print(f"{table(VARIANTS, runs, **columns)}\n\n{footnote}")
+    print(f"{table(variants, runs, **columns)}\n\n{against_peers(runs)}\n{footnote}")
 
     losses = [statistics.median(r["loss"] for r in each) for each in runs.values()]
     spread = max(losses) / min(losses) - 1

@@ -9,14 +9,13 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rounds import BATCH, Result, in_fresh_process, machine
+from rounds import BATCH, Result, importable, in_fresh_process, machine
 
 TARGETS = 0.97, 0.98
 """Accuracies to reach; training ends with the last."""
@@ -155,10 +154,10 @@ def our_way(images: Digits, seed: int, budget: float) -> Result:
     return fit(model, batches, Clock(images, encoder, budget), epochs)
 
 
-def keras_way(images: Digits, budget: float, flip: bool) -> Result:
-    """Train by the recipe of the Keras example, in plain Keras and TensorFlow.
+def keras_model(flip: bool) -> Any:
+    """Model of the Keras example, compiled, in plain Keras and TensorFlow.
 
-    keras.io/examples/vision/semisupervised_simclr: its views, loss, head, batches and
+    keras.io/examples/vision/semisupervised_simclr: its views, loss, head and
     optimizer. The images have one channel, and the encoder is that of our way.
     """
     import keras
@@ -251,17 +250,70 @@ def keras_way(images: Digits, budget: float, flip: bool) -> Result:
             self.tracker.update_state(loss)
             return {"loss": self.tracker.result()}
 
-    dataset = (
-        tf.data.Dataset.from_tensor_slices(images.fit[..., None])
-        .shuffle(10 * KERAS_BATCH)
-        .batch(KERAS_BATCH)
-        .prefetch(tf.data.AUTOTUNE)
-    )
     model = Contrastive()
     model.compile(contrastive_optimizer=keras.optimizers.Adam())
+    return model
+
+
+def keras_batches(images: Any, batch: int) -> Any:
+    """Batches of uint8 images `[n, 28, 28]` as the Keras example makes them."""
+    import tensorflow as tf
+
+    return (
+        tf.data.Dataset.from_tensor_slices(images[..., None])
+        .shuffle(10 * batch)
+        .batch(batch)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def keras_way(images: Digits, budget: float, flip: bool) -> Result:
+    """Train by the recipe of the Keras example."""
+    model = keras_model(flip)
     clock = Clock(images, lambda x: model.encoder(x[..., None], training=False), budget)
     # The example's 20 epochs have 4,000 steps. At a constant rate it can go on.
-    return fit(model, dataset, clock, epochs=10**6)
+    return fit(model, keras_batches(images.fit, KERAS_BATCH), clock, epochs=10**6)
+
+
+def lightly_networks() -> tuple[Any, Any]:
+    """Encoder of our way and projection head of lightly's example, in PyTorch."""
+    import torch
+    from lightly.models.modules import SimCLRProjectionHead
+    from torch import nn
+
+    network: list[nn.Module] = []
+    for before, after in zip((1, *CHANNELS), CHANNELS, strict=False):
+        network += [
+            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(after, eps=1e-3, momentum=0.1),  # momentum 0.9 in Keras
+            nn.ReLU(),
+        ]
+    encoder = nn.Sequential(*network, nn.Flatten(), nn.LazyLinear(FEATURES))
+    encoder(torch.zeros(2, 1, 28, 28))
+    return encoder, SimCLRProjectionHead(FEATURES, FEATURES, 128)
+
+
+def lightly_loader(images: Any, workers: int) -> Any:
+    """Batches of two views of uint8 images `[n, 28, 28]`, as lightly makes them.
+
+    Its views for SimCLR, without blur; the images are not standardised.
+    """
+    import torch
+    from lightly.transforms import SimCLRTransform
+    from PIL import Image
+
+    transform = SimCLRTransform(input_size=28, gaussian_blur=0.0, normalize=None)
+
+    class Views(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, i: int) -> Any:
+            return transform(Image.fromarray(images[i]))
+
+    return torch.utils.data.DataLoader(
+        Views(), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers
+    )
 
 
 def lightly_way(images: Digits, seed: int, budget: float, adam: bool) -> Result:
@@ -272,33 +324,12 @@ def lightly_way(images: Digits, seed: int, budget: float, adam: bool) -> Result:
     """
     import torch
     from lightly.loss import NTXentLoss
-    from lightly.models.modules import SimCLRProjectionHead
-    from lightly.transforms import SimCLRTransform
-    from PIL import Image
-    from torch import nn
 
     torch.manual_seed(seed)
-    network: list[nn.Module] = []
-    for before, after in zip((1, *CHANNELS), CHANNELS, strict=False):
-        network += [
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(after, eps=1e-3, momentum=0.1),  # momentum 0.9 in Keras
-            nn.ReLU(),
-        ]
-    encoder = nn.Sequential(*network, nn.Flatten(), nn.LazyLinear(FEATURES))
-    encoder(torch.zeros(2, 1, 28, 28))
-    head = SimCLRProjectionHead(FEATURES, FEATURES, 128)
+    encoder, head = lightly_networks()
     weights = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(weights) if adam else torch.optim.SGD(weights, lr=0.06)
     criterion = NTXentLoss()
-    transform = SimCLRTransform(input_size=28, gaussian_blur=0.0, normalize=None)
-
-    class Views(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(images.fit)
-
-        def __getitem__(self, i: int) -> Any:
-            return transform(Image.fromarray(images.fit[i]))
 
     def encode(x: Any) -> Any:
         encoder.eval()
@@ -308,9 +339,7 @@ def lightly_way(images: Digits, seed: int, budget: float, adam: bool) -> Result:
         return features
 
     # No workers: the clock sees the processor seconds of this process only.
-    loader = torch.utils.data.DataLoader(
-        Views(), batch_size=BATCH, shuffle=True, drop_last=True
-    )
+    loader = lightly_loader(images.fit, workers=0)
     clock = Clock(images, encode, budget)
     over = False
     clock.start()
@@ -407,12 +436,6 @@ def table(runs: dict[str, list[Result]]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def importable(*modules: str) -> bool:
-    """Whether another process can import them; this one stays as it is."""
-    command = [sys.executable, "-c", f"import {', '.join(modules)}"]
-    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def main() -> None:

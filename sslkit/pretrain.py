@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
@@ -117,7 +118,8 @@ def pretrain(
     Raises:
         ValueError: If a setting is out of range, too many pictures are unreadable,
             the folder holds another run, or the pictures have changed since.
-        Stopped: If the run was interrupted, the disk is full or a worker was lost.
+        Stopped: If the run was interrupted, another process is at it, the disk is
+            full, or a worker was lost.
     """
     run, strategy = Path(run), strategy or tf.distribute.get_strategy()
     _check(settings)
@@ -131,10 +133,10 @@ def pretrain(
             "which they exchange numbers."
         )
     chief = _is_chief(strategy)
-    if chief:
-        _claim(run, settings, source, resume_run)
     steps = source.count // batch
-    with _precision(settings.precision), strategy.scope():
+    with _alone(run, chief), _precision(settings.precision), strategy.scope():
+        if chief:
+            _claim(run, settings, source, resume_run)
         model = settings.build(source.shape)
         if several:
             distribute.synchronise(model)
@@ -617,6 +619,33 @@ def _room(folder: str | Path, what: str, saved: int = 0) -> Iterator[None]:
             f"{what} could not be written to {folder}: {why}.{whole} Make room or "
             "get leave to write there, then do the same again, pretrain with --resume."
         ) from None
+
+
+@contextlib.contextmanager
+def _alone(run: Path, chief: bool) -> Iterator[None]:
+    """Keep a second process out of a run, whose checkpoints both would write.
+
+    Of several workers, only the first one writes. The system opens the lock of a
+    process that dies.
+    """
+    if not chief:
+        yield
+        return
+    path = run / CHECKPOINTS / "lock"
+    lock = filelock.FileLock(path, timeout=0)
+    with _room(run, path.name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise Stopped(
+                f"another process trains in {run}: wait for its end, or choose another "
+                f"--run. If there is none, delete {path}."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

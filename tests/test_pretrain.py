@@ -87,7 +87,7 @@ def test_a_run_holds_what_it_says(shared, finished):
     names = {path.name for path in finished.iterdir()}
     assert {"run.json", "history.json", "checkpoints", "encoder.keras"} <= names
     assert not [name for name in names if name.startswith((".", "tmp"))]
-    steps = [path.name for path in (finished / "checkpoints").iterdir()]
+    steps = [path.name for path in (finished / "checkpoints").glob("*.npz")]
     assert sorted(steps) == ["step-000000003.npz", "step-000000006.npz"]
     rows = pretrain.history(finished)
     assert [(row["epoch"], row["step"]) for row in rows] == [(0, 0), (1, 3), (2, 6)]
@@ -290,6 +290,22 @@ def copy(started, tmp_path):
 def test_a_run_is_not_overwritten(copy):
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
         train(*copy, epochs=1)
+
+
+def test_two_processes_do_not_share_a_run(shared, finished, tmp_path, monkeypatch):
+    run, seen = tmp_path / "run", []
+
+    def meanwhile(journal, batch, logs=None):
+        with pytest.raises(Stopped, match="another process trains in"):
+            train(shared, run, True, method="simclr", seed=3)
+        seen.append(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain.Journal, "on_train_batch_begin", meanwhile)
+        train(shared, run, method="simclr", seed=3)
+    assert seen
+    assert_equal(run, finished)
+    train(shared, run, True, method="simclr", seed=3)  # The lock is open again.
 
 
 def test_other_settings_are_another_run(copy):
@@ -662,7 +678,7 @@ def kill_and_resume(words, whole, run, kills):
     assert len(resume.checkpoints(run / "checkpoints")) == resume.KEPT
     # Of checkpoints, not even the unfinished ones are left.
     names = [path.name for path in (run / "checkpoints").iterdir()]
-    assert all(name.startswith("step-") for name in names)
+    assert all(name.startswith("step-") for name in names if name != "lock")
     return codes
 
 
