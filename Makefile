@@ -17,7 +17,7 @@
 #                          needs python3.12
 #   make test-crash        twenty runs on own pictures, killed anywhere and resumed
 #   make links             ask every external address of the book whether it is there
-#   make bench             time the package against plain Keras and other recipes
+#   make bench             time the package against plain Keras, PyTorch, other recipes
 #
 # Another interpreter: make PYTHON=python3.12 book
 
@@ -99,6 +99,7 @@ bench: env
 	$(BIN)/python benchmarks/dense_autoencoder.py
 	$(BIN)/python benchmarks/convolutional_vae.py
 	$(BIN)/python benchmarks/dcgan.py
+	$(BIN)/python benchmarks/simclr.py
 	$(BIN)/python benchmarks/simclr_to_accuracy.py
 
 # Writes requirements.txt anew from the ranges in pyproject.toml; needs uv.

@@ -181,7 +181,7 @@ def main() -> None:
     losses = [statistics.median(r["loss"] for r in each) for each in runs.values()]
     spread = max(losses) / min(losses) - 1
     print(f"Losses after {1 + TIMED_EPOCHS} epochs differ by {100 * spread:.1f} %.")
-    if spread > 0.05:
+    if spread > 0.1:  # Two seeds of one way differ by nearly as much.
         raise SystemExit("The variants did not do the same work: compare nothing.")
 
 

@@ -172,18 +172,25 @@ class Adversarial(Composite):
         }
         self.compile(**{**config, **optimizers})
 
-    def minimize(self, optimizer: str, loss: Callable[[], Any]) -> Any:
+    def minimize(
+        self,
+        optimizer: str,
+        loss: Callable[[], Any],
+        tape: tf.GradientTape | None = None,
+    ) -> Any:
         """Take one step of one player.
 
         Args:
             optimizer: Its name; `player` says which weights move. All others stay.
             loss: Function without arguments that computes the scalar to minimise.
+            tape: Tape that recorded what the loss starts from, and goes on recording;
+                a new one if left out.
 
         Returns:
             The loss before the step, with several replicas that of this one's examples.
         """
         chosen, variables = getattr(self, optimizer), self.player(optimizer)
-        with tf.GradientTape() as tape:
+        with tape or tf.GradientTape() as tape:
             value = loss()
             # In mixed precision, small gradients would vanish in float16.
             scaled = chosen.scale_loss(distribute.share(value))

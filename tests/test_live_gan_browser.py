@@ -257,7 +257,7 @@ def test_the_generators_gradient_comes_through_the_discriminator(rounds):
     result, game, _, z = rounds
     weights = [weight.value for weight in game.generator.weights]
     with tf.GradientTape() as tape:
-        loss = game.generator_loss(z)
+        loss = game.generator_loss(game.generator(z))
     assert result["second"]["loss"] == pytest.approx(float(loss), rel=1e-5)
     same(result["second"]["by"], tape.gradient(loss, weights))
     # Its own step moves the generator only.

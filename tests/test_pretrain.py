@@ -353,6 +353,7 @@ def test_a_relative_path_is_kept_as_a_whole_one(folder, tmp_path, monkeypatch):
         ({"rate": float("nan")}, "rate must be above 0, got nan"),
         ({"precision": "float64"}, "precision must be one of"),
         ({"batch": 25}, "batch must be an integer from 1 to the 24 pictures"),
+        ({"method": "vicreg", "batch": 1}, "batch must be at least 2 for .*'vicreg'"),
         ({"data": "nowhere"}, "no file or folder nowhere"),
     ],
 )
