@@ -38,6 +38,7 @@ def fit(model, x):
 TURNS = [(method, SHAPES[i % 4]) for i, method in enumerate(METHODS)]
 
 
+@pytest.mark.no_cover  # The tests of each model see its lines, and `build` is tested.
 @pytest.mark.parametrize(("method", "shape"), TURNS)
 def test_every_method_trains_and_its_encoder_can_be_saved(method, shape, tmp_path):
     x, model = pictures(shape), build(method, shape)
