@@ -434,7 +434,7 @@ def _batch(settings: Settings, source: Source, replicas: int) -> int:
     if batch < least:
         raise ValueError(
             f"batch must be at least {least} for method={settings.method!r} on "
-            f"{replicas} device(s), got {batch}: with less, its loss is not finite."
+            f"{replicas} device(s), got {batch}: it cannot train with fewer pictures."
         )
     return int(batch)
 

@@ -318,11 +318,11 @@ OWN_NETWORKS = ("gan", "wgan", "mae")
 """The methods that take no encoder."""
 DECODING = ("autoencoder", "denoising", "vae", "aae")
 """The methods whose encoder needs a decoder of its kind."""
-SMALLEST = {"wgan": 5, "barlow": 2, "vicreg": 2}
-"""Examples per step, of one replica, below which a method has no finite loss.
+SMALLEST = {"wgan": 5, "vicreg": 2}
+"""Examples per step, of one replica, below which a method cannot train.
 
-The critic of `wgan` takes five steps, each with its share of the batch; `barlow` and
-`vicreg` divide by standard deviations over the batch. One suffices for all others.
+The critic of `wgan` takes five steps, each with its share of the batch; `vicreg`
+divides by the number of examples less one. One suffices for all others.
 """
 
 
