@@ -151,6 +151,8 @@ def pretrain(
             _fit(model, journal, source, batch, settings.seed, strategy)
         if chief:
             _save_encoder(encoder, run)
+            # A run that was killed after its last checkpoint left the older ones.
+            resume.tidy(run / CHECKPOINTS)
             _tell(source)
     return run / ENCODER
 

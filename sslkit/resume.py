@@ -105,10 +105,18 @@ def save(folder: str | Path, step: int, model: Any) -> Path:
                 for value in variables(model)
             ),
         )
-    # The second kind is what processes that were killed left behind.
+    tidy(folder)
+    return path
+
+
+def tidy(folder: str | Path) -> None:
+    """Remove all checkpoints but the last `KEPT`, and what killed processes left.
+
+    Args:
+        folder: Where checkpoints lie, in which nobody else is writing.
+    """
     for old in [*checkpoints(folder)[:-KEPT], *Path(folder).glob(".step-*.part")]:
         old.unlink(missing_ok=True)
-    return path
 
 
 def checkpoints(folder: str | Path) -> list[Path]:

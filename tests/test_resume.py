@@ -274,3 +274,12 @@ def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         resume.save(tmp_path, 3, model)
     assert contents(tmp_path) == before
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    names = [f"step-{i:09d}.npz" for i in (2, 4, 10, 8)] + [".step-000000012.npz.part"]
+    for name in [*names, "lock"]:
+        (tmp_path / name).touch()
+    resume.tidy(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"step-000000008.npz", "step-000000010.npz", "lock"}
