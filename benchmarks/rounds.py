@@ -350,7 +350,8 @@ def without_torch(variants: dict[str, str]) -> dict[str, str]:
     if importable("torch", "torchvision", "lightly.loss", "lightly.transforms"):
         return variants
     print("Left out, since PyTorch and lightly cannot be imported: their ways.\n")
-    return {way: what for way, what in variants.items() if not way.startswith("torch")}
+    theirs = "torch", "lightly"
+    return {way: what for way, what in variants.items() if not way.startswith(theirs)}
 
 
 def machine(load_before: float) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rounds import BATCH, Result, importable, in_fresh_process, machine
+from rounds import BATCH, Result, in_fresh_process, machine, without_torch
 
 TARGETS = 0.97, 0.98
 """Accuracies to reach; training ends with the last."""
@@ -456,11 +456,7 @@ def main() -> None:
         return
 
     load_before = os.getloadavg()[0]
-    ways = list(VARIANTS)
-    if not importable("torch", "torchvision", "lightly.loss", "lightly.transforms"):
-        print("Left out, since PyTorch and lightly cannot be imported: lightly.\n")
-        ways = [way for way in ways if way not in LIGHTLY]
-    runs: dict[str, list[Result]] = {way: [] for way in ways}
+    runs: dict[str, list[Result]] = {way: [] for way in without_torch(VARIANTS)}
     for seed in range(arguments.seeds):
         for way, results in runs.items():
             options = "--seed", str(seed), "--budget", str(arguments.budget)

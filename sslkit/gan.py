@@ -183,10 +183,9 @@ class WassersteinGAN(GAN):
                 "d_optimizer", partial(self.discriminator_loss, real, fake, True)
             )
         z = self.noise(ops.shape(real)[0])
-        with tf.GradientTape() as tape:
-            fake = self.generator(z, training=True)
         generator = self.minimize(
-            "optimizer", partial(self.generator_loss, fake, True), tape
+            "optimizer",
+            lambda: self.generator_loss(self.generator(z, training=True), True),
         )
         return self._report(generator, critic)
 
